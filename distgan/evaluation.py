@@ -1,0 +1,123 @@
+"""How good the samples are, honestly: against held-out real images, beside the floor and an untrained network.
+
+    kid             samples of the averaged generator  against  held-out real images
+    kid_floor       training images                    against  held-out real images   (as good as it gets)
+    kid_untrained   samples of the first weights       against  held-out real images   (the naive baseline)
+
+The features are those of a small autoencoder trained on the training images; its file's SHA-256 names
+them, for only numbers in the same features can be compared.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812 - its usual name
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
+
+from distgan import plots
+from distgan.data import Feed
+from distgan.method import Batch, Method, Step
+from distgan.metrics.kid import Features, Kid, kid
+from distgan.networks.features import FeatureAutoencoder
+from storage.manifest import sha256_file
+
+TRAINING_STEPS = 400
+BATCH = 64
+EVALUATION = "evaluation"
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What one evaluation found."""
+
+    metrics: dict[str, float]
+    figure: Figure
+
+
+class Evaluator:
+    """Compares a method's samples with real images, always the same ones and the same noise."""
+
+    def __init__(self, feed: Feed, held_out: Feed | None, samples: int, seed: int, cache: Path) -> None:
+        self.seed = seed
+        self.network = _feature_network(feed, seed, cache)
+        self.features_sha256 = sha256_file(cache)
+        real = held_out if held_out is not None else feed
+        count = min(samples, len(real.images), len(feed.images))
+        random = np.random.Generator(np.random.Philox(key=[seed, 2]))
+        self.real = real.rows(random.permutation(len(real.images))[:count])
+        training = feed.rows(random.permutation(len(feed.images))[:count])
+        raw = self._features(training)
+        self.centre, self.scale = raw.mean(0), raw.std(0) + 1e-6
+        self.training_features = self._standard(raw)
+        self.real_features = self._standard(self._features(self.real))
+
+    def floor(self) -> Kid:
+        """Training images against the held-out ones."""
+        return kid(self.training_features, self.real_features)
+
+    def score(self, method: Method) -> Kid:
+        """Samples of the method against the held-out images."""
+        return kid(self._standard(self._features(self.samples(method))), self.real_features)
+
+    @torch.no_grad()
+    def samples(self, method: Method) -> Batch:
+        """As many samples as there are held-out images to compare with."""
+        parts = []
+        for shard, start in enumerate(range(0, len(self.real), BATCH)):
+            batch = Batch(self.real.images[start : start + BATCH])
+            parts.append(method.preview(Step(batch, 0, shard, seed=self.seed)))
+        return Batch(torch.cat(parts))
+
+    def figure(self, method: Method, images_seen: int) -> Figure:
+        """Samples beside real images."""
+        made = self.samples(method).images[:64]
+        return plots.side_by_side(
+            {f"generated, {images_seen:,} images seen": made.cpu().numpy(), "real, held out": self.real.images[:64].cpu().numpy()}
+        )
+
+    @torch.no_grad()
+    def _features(self, batch: Batch) -> Features:
+        parts = [self.network.features(part) for part in batch.images.split(256)]
+        return torch.cat(parts).double().cpu().numpy()
+
+    def _standard(self, features: Features) -> Features:
+        return (features - self.centre) / self.scale
+
+
+def kid_metrics(name: str, found: Kid) -> dict[str, float]:
+    """A distance and its interval as metrics."""
+    return {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
+
+
+def _feature_network(feed: Feed, seed: int, cache: Path) -> FeatureAutoencoder:
+    """The feature network of these images: read from `cache`, or trained and written there."""
+    channels = feed.images.shape[1]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = FeatureAutoencoder(channels).to(feed.device)
+    if cache.exists():
+        network.load_state_dict(load_file(cache))
+    else:
+        _train(network, feed, seed)
+        cache.parent.mkdir(parents=True, exist_ok=True)
+        partial = cache.with_suffix(".partial")
+        save_file(network.state_dict(), partial)
+        partial.replace(cache)
+    return network.eval().requires_grad_(requires_grad=False)
+
+
+def _train(network: FeatureAutoencoder, feed: Feed, seed: int) -> None:
+    """Reconstruct the images from noisy ones."""
+    optimizer = torch.optim.Adam(network.parameters(), 2e-3)
+    for step in range(TRAINING_STEPS):
+        batch = feed.batch(step * BATCH, BATCH)
+        noise = Step(batch, step * BATCH, seed=seed).normal("feature noise", *batch.images.shape)
+        loss = F.mse_loss(network(batch.images + 0.1 * noise), batch.images)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()

@@ -1,0 +1,45 @@
+"""Losses and penalties: functions of tensors, each with its equation. Randomness comes in as an argument."""
+
+import torch
+from torch import Tensor, nn
+
+
+def wasserstein_critic(real: Tensor, fake: Tensor) -> Tensor:
+    """E[D(G(z))] - E[D(x)], which the critic lowers (Arjovsky et al. 2017, eq. 2).
+
+    real, fake: scores, N.  Returns a scalar: minus the estimated distance.
+    """
+    return fake.mean() - real.mean()
+
+
+def wasserstein_generator(fake: Tensor) -> Tensor:
+    """-E[D(G(z))], which the generator lowers (Arjovsky et al. 2017, eq. 3).  fake: scores, N."""
+    return -fake.mean()
+
+
+def gradient_penalty(critic: nn.Module, real: Tensor, fake: Tensor, mix: Tensor) -> Tensor:
+    """Mean squared distance of the critic's slope from 1 (Gulrajani et al. 2017, eq. 3).
+
+    real, fake: N C H W.  mix: N 1 1 1 in [0, 1], the place between them.  Returns a scalar, unweighted.
+    With batch normalisation in the critic the slope of one score depends on the other samples too; it
+    is then that of their sum, as in the published code. Running statistics are left as they were.
+    """
+    parameters = dict(critic.named_parameters())
+    buffers = {name: buffer.clone() for name, buffer in critic.named_buffers()}
+
+    def total(images: Tensor, buffers: dict[str, Tensor]) -> Tensor:
+        return torch.func.functional_call(critic, (parameters, buffers), (images,)).sum()
+
+    # torch.func, not autograd.grad: it compiles. Buffers are an argument because captured ones may
+    # not be written to inside the transform.
+    slope = torch.func.grad(total)(mix * real + (1 - mix) * fake, buffers)
+    # The root has no derivative at 0; the published code adds the same 1e-10.
+    norm = (slope.flatten(1).square().sum(1) + 1e-10).sqrt()
+    return (norm - 1).square().mean()
+
+
+def weight_decay(network: nn.Module, skip: nn.Module) -> Tensor:
+    """Half the squared norm of all weights of two or more dimensions, but those of `skip`; a scalar, unweighted."""
+    skipped = {id(parameter) for parameter in skip.parameters()}
+    weights = [p for p in network.parameters() if p.ndim > 1 and id(p) not in skipped]
+    return 0.5 * torch.stack([weight.square().sum() for weight in weights]).sum()

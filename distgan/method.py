@@ -1,0 +1,147 @@
+"""What a published model is to the trainer: networks, and the turns in which they learn.
+
+Neither knows the other's inside. A loss sees one virtual shard of a batch and draws its noise by name,
+so that the same draw is made whatever process, worker number or restart computes it.
+"""
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Real images, N C H W float32 in [-1, 1]."""
+
+    images: Tensor
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a loss may know: one virtual shard of a batch, how far the run is, and named noise.
+
+    images_seen: real images of the run before this batch.  shard: index of the virtual shard.
+    repeat: 0 .. times - 1 within the turn.
+    """
+
+    batch: Batch
+    images_seen: int
+    shard: int = 0
+    repeat: int = 0
+    seed: int = 0
+
+    def normal(self, name: str, *shape: int) -> Tensor:
+        """Standard normal noise: a function of (seed, images_seen, shard, name), and of nothing else."""
+        return torch.randn(*shape, generator=self._generator(name), device=self._device)
+
+    def uniform(self, name: str, *shape: int) -> Tensor:
+        """Uniform noise in [0, 1), drawn as `normal` is."""
+        return torch.rand(*shape, generator=self._generator(name), device=self._device)
+
+    @property
+    def _device(self) -> torch.device:
+        return self.batch.images.device
+
+    def _generator(self, name: str) -> torch.Generator:
+        key = hashlib.blake2b(f"{self.seed}/{self.images_seen}/{self.shard}/{name}".encode(), digest_size=8)
+        seed = int.from_bytes(key.digest(), "little") >> 1
+        return torch.Generator(self._device).manual_seed(seed)
+
+
+@dataclass(frozen=True)
+class Term:
+    """A weighted scalar of a loss; `into` sends its gradient to these networks alone.
+
+    into: names of networks of the turn; None for all of them.
+    """
+
+    value: Tensor
+    into: tuple[str, ...] | None = None
+
+
+Terms = Mapping[str, Tensor]
+"""Named scalars, averaged over the shards."""
+
+
+@dataclass(frozen=True)
+class Turn:
+    """Which networks move, and to lower which loss.
+
+    networks: attributes of the method.  loss: named scalars; their sum is lowered.  every: taken at
+    batches every, 2 every, ...; the batch is shared, its images count once.  times: repeats on the same
+    batch, told apart by `step.repeat`.
+    """
+
+    name: str
+    networks: tuple[str, ...]
+    loss: Callable[[Step], Mapping[str, Tensor | Term]]
+    every: int = 1
+    times: int = 1
+
+
+class MethodConfig(BaseModel):
+    """The `[method]` table of a recipe; every method adds its own keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    name: str
+    preset: str = "default"
+
+
+class Method(nn.Module, ABC):
+    """A published model, as the trainer sees it.
+
+    Config: its keys in a recipe.  networks: its networks, in a fixed order.  averaged: those of which a
+    moving average is kept.  presets: recipe tables that a recipe may begin from, by name.
+    """
+
+    Config: ClassVar[type[MethodConfig]]
+    networks: ClassVar[tuple[str, ...]]
+    averaged: ClassVar[tuple[str, ...]] = ()
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"default": {}}
+
+    def __init__(self, config: Any, image_shape: tuple[int, int, int]) -> None:
+        """Build the networks for images of shape C H W."""
+        super().__init__()
+        self.config = config
+        self.image_shape = image_shape
+
+    @abstractmethod
+    def turns(self) -> tuple[Turn, ...]:
+        """The turns of a step, in order."""
+
+    def after_step(self, terms: Terms) -> None:
+        """Change state that no gradient reaches (BEGAN's k)."""
+
+    @abstractmethod
+    def preview(self, step: Step) -> Tensor:
+        """As many images as the batch has, N C H W in [-1, 1], for people and metrics to look at."""
+
+    def network(self, name: str) -> nn.Module:
+        """The network of that name."""
+        return self.get_submodule(name)
+
+    def parameters_of(self, networks: tuple[str, ...]) -> Iterator[nn.Parameter]:
+        """The parameters of these networks that may move."""
+        for name in networks:
+            yield from (p for p in self.network(name).parameters() if p.requires_grad)
+
+
+def build(kind: type[Method], config: MethodConfig, image_shape: tuple[int, int, int], seed: int) -> Method:
+    """A method with the initial weights of that seed, whatever was drawn before."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return kind(config, image_shape)
+
+
+Normalisation = Literal["batch", "layer", "none"]
+"""How a network's activations are normalised: over the shard and space, per sample, or not at all."""

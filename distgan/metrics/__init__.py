@@ -1,0 +1,1 @@
+"""Metrics, one file each; a metric is a function of arrays."""

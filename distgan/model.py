@@ -1,0 +1,98 @@
+"""A trained model as a folder: weights in safetensors, everything else in JSON. Nothing in it can run code.
+
+    MODEL/weights.safetensors   the averaged networks, and the others as they were last
+    MODEL/model.json            method, recipe, image shape, channels, range, provenance, metrics
+    MODEL/MANIFEST.json         lengths and digests, checked before any weight is used
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from distgan.config import AnyRun, config_from_tables
+from distgan.method import Method, build
+from distgan.methods import load_method
+from distgan.trainer import Trainer
+from storage.errors import DataError
+from storage.manifest import check_digests, committed, read_manifest
+from storage.patches import PatchStore
+
+KIND = "model"
+WEIGHTS = "weights.safetensors"
+CARD = "model.json"
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model ready for use.  card: what model.json says.  digest: of the folder."""
+
+    method: Method
+    config: AnyRun
+    card: dict[str, Any]
+    digest: str
+
+    @property
+    def value_range(self) -> tuple[float, float]:
+        """The stored values that mean black and white."""
+        low, high = self.card["value_range"]
+        return low, high
+
+
+def save_model(target: Path, trainer: Trainer, store: PatchStore, metrics: dict[str, float]) -> None:
+    """Write the model of a finished run."""
+    networks = {
+        name: (trainer.average if name in trainer.method.averaged else trainer.method).network(name)
+        for name in trainer.method.networks
+    }
+    weights = {
+        f"{name}.{key}": value.detach().cpu().contiguous()
+        for name, network in networks.items()
+        for key, value in network.state_dict().items()
+    }
+    card = {
+        "method": trainer.config.method.name,
+        "recipe": trainer.config.dump(),
+        "image_shape": list(trainer.method.image_shape),
+        "channels": list(store.channels),
+        "dtype": store.dtype,
+        "value_range": list(store.value_range),
+        "pixel_um": list(store.pixel_um),
+        "patch_store": store.digest,
+        "image_store": store.manifest.facts["source"],
+        "images_seen": trainer.images_seen,
+        "state_sha256": trainer.digest(),
+        "metrics": metrics,
+    }
+    with committed(target, KIND, {"method": card["method"], "state_sha256": card["state_sha256"]}) as partial:
+        save_file(weights, partial / WEIGHTS)
+        (partial / CARD).write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+
+
+def load_model(folder: Path) -> Model:
+    """Read a model, every byte checked.
+
+    Raises MissingError: there is none.  Raises DataError: it is damaged, or not one of ours.
+    """
+    manifest = read_manifest(folder, KIND)
+    check_digests(folder, manifest)
+    card = json.loads((folder / CARD).read_text(encoding="utf-8"))
+    config = config_from_tables(card["recipe"], str(folder / CARD))
+    channels, height, width = card["image_shape"]
+    method = build(load_method(config.method.name), config.method, (channels, height, width), config.run.seed)
+    try:
+        method.load_state_dict(load_file(folder / WEIGHTS))
+    except RuntimeError as error:
+        raise DataError(
+            f"the model at {folder} does not fit its method", str(error).splitlines()[-1].strip(), "Use the version it was made with"
+        ) from None
+    method.eval().requires_grad_(requires_grad=False)
+    return Model(method, config, card, manifest.digest)
+
+
+def resident(model: Model) -> torch.device:
+    """Where the model's weights are."""
+    return next(model.method.parameters()).device

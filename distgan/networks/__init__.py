@@ -1,0 +1,1 @@
+"""Networks, one file per shape. They know neither losses nor optimizers."""

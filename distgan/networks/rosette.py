@@ -1,0 +1,121 @@
+"""The generator and the critic of the rosette paper (Wang et al., section 2.2 and 2.3, and its code).
+
+Both are one rule for squares of 32, 64 and 128 pixels: at width 32 and 32 pixels the generator has
+36,277,633 trainable parameters and the critic 689,633, as published.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from distgan.method import Normalisation
+from storage.errors import RecipeError
+
+SIZES = (32, 64, 128)
+
+
+class Generator(nn.Module):
+    """Noise N Z -> images N C S S in [-1, 1].
+
+    width: feature maps before the last convolution at 128 pixels; 32 in the paper.
+    momentum: of the running statistics of batch normalisation.
+    """
+
+    def __init__(self, channels: int, size: int, noise: int, width: int, momentum: float) -> None:
+        super().__init__()
+        _check(size)
+        steps = int(math.log2(size // 8))
+        wide = 16 * width
+        self.wide = wide
+        self.dense = nn.Sequential(
+            nn.Linear(noise, 2 * wide, bias=False),
+            batch_norm(1, 2 * wide, momentum),
+            nn.ReLU(),
+            nn.Linear(2 * wide, wide * 64, bias=False),
+            batch_norm(1, wide * 64, momentum),
+            nn.ReLU(),
+        )
+        layers: list[nn.Module] = []
+        for step in range(steps):
+            inside, outside = wide >> step, wide >> (step + 1)
+            layers.append(nn.ConvTranspose2d(inside, outside, 4, stride=2, padding=1, bias=False))
+            layers += [batch_norm(2, outside, momentum), nn.ReLU()]
+        # A 4 x 4 convolution at stride 1 keeps the size only if padded by one before and two after.
+        layers += [nn.ZeroPad2d((1, 2, 1, 2)), nn.Conv2d(wide >> steps, channels, 4)]
+        self.convolutions = nn.Sequential(*layers)
+        initialise(self)
+
+    def forward(self, noise: Tensor) -> Tensor:
+        """noise: N Z.  Returns N C S S."""
+        return torch.tanh(self.convolutions(self.dense(noise).unflatten(1, (self.wide, 8, 8))))
+
+
+class Critic(nn.Module):
+    """Images N C S S -> scores N.
+
+    width: feature maps of the first convolution; 32 in the paper.  norm: of the convolutions; the dense
+    layer is layer-normalised unless there is no normalisation at all.
+    """
+
+    def __init__(self, channels: int, size: int, width: int, norm: Normalisation, momentum: float) -> None:
+        super().__init__()
+        _check(size)
+        steps = int(math.log2(size // 4))
+        layers: list[nn.Module] = []
+        inside = channels
+        for step in range(steps):
+            outside = width << step
+            layers.append(nn.Conv2d(inside, outside, 4, stride=2, padding=1, bias=norm == "none"))
+            layers += [normalise(norm, outside, momentum), nn.LeakyReLU(0.2)]
+            inside = outside
+        self.convolutions = nn.Sequential(*layers)
+        hidden = width << steps
+        self.dense = nn.Sequential(
+            nn.Flatten(),
+            nn.Linear(16 * inside, hidden, bias=norm == "none"),
+            nn.Identity() if norm == "none" else nn.LayerNorm(hidden),
+            nn.LeakyReLU(0.2),
+        )
+        self.score = nn.Linear(hidden, 1)
+        initialise(self)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """images: N C S S in [-1, 1].  Returns N."""
+        return self.score(self.dense(self.convolutions(images))).squeeze(1)
+
+
+def batch_norm(dimensions: int, features: int, momentum: float) -> nn.Module:
+    """Batch normalisation with an offset and no scale, as in the published code.
+
+    A scale before ReLU and a linear layer changes nothing that the layer could not.
+    """
+    kind = nn.BatchNorm1d if dimensions == 1 else nn.BatchNorm2d
+    norm = kind(features, eps=1e-3, momentum=momentum)
+    norm.weight.requires_grad_(requires_grad=False)
+    return norm
+
+
+def normalise(norm: Normalisation, features: int, momentum: float) -> nn.Module:
+    """The normalisation of a convolution's N C H W output; "layer" is over C, H and W of each sample."""
+    if norm == "batch":
+        return batch_norm(2, features, momentum)
+    return nn.GroupNorm(1, features) if norm == "layer" else nn.Identity()
+
+
+def initialise(network: nn.Module) -> None:
+    """Glorot-uniform weights and zero offsets."""
+    for module in network.modules():
+        if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
+            nn.init.xavier_uniform_(module.weight)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+
+
+def _check(size: int) -> None:
+    if size not in SIZES:
+        raise RecipeError(
+            "the rosette networks have no shape for these images",
+            f"{size} x {size} pixels",
+            f"Prepare square patches of {', '.join(map(str, SIZES))} pixels (prepare.patch.size)",
+        )

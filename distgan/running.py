@@ -1,0 +1,219 @@
+"""One worker's part of a run, from the recipe to the last checkpoint; the same with and without Ray.
+
+The folder of a run holds all it leaves:
+
+    recipe.json  params.json  metrics.jsonl  figures/  features.safetensors  checkpoints/  model/  stop
+"""
+
+import json
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from distgan.checkpoint import Checkpoints, Snapshot
+from distgan.config import AnyRun
+from distgan.data import Feed, choose, open_store
+from distgan.distributed import Group
+from distgan.evaluation import Evaluator, kid_metrics
+from distgan.method import build
+from distgan.methods import load_method
+from distgan.model import save_model
+from distgan.state import first_nonfinite
+from distgan.tracking import JsonlTracker, read_lines
+from distgan.trainer import Trainer
+from storage.errors import DataError, DivergedError, InterruptedRun
+from storage.patches import PatchStore
+
+STOP = "stop"
+STOP_EVERY_STEPS = 8
+Heartbeat = Callable[[int], None]
+"""Called on every worker after each checkpoint, with the images seen."""
+
+
+def run(config: AnyRun, folder: Path, group: Group, device: torch.device, heartbeat: Heartbeat = lambda _: None) -> None:
+    """Train to the end, from the newest checkpoint if there is one.
+
+    Raises DataError: the checkpoints are damaged, or of another recipe or store.  Raises DivergedError.
+    Raises InterruptedRun: asked to stop; a checkpoint was committed first.  Raises DiskError.
+    """
+    torch.set_num_threads(config.run.threads_per_worker)
+    if config.run.reduction == "exact":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(mode=True)
+    worker = Worker.start(config, folder, group, device, heartbeat)
+    if not worker.trainer.done:
+        worker.before_first_step()
+        worker.trainer.fit(worker.after_step)
+    worker.finish()
+
+
+@dataclass
+class Worker:
+    """What one process of a run holds.  Only the first rank evaluates and writes."""
+
+    config: AnyRun
+    folder: Path
+    group: Group
+    store: PatchStore
+    trainer: Trainer
+    checkpoints: Checkpoints
+    heartbeat: Heartbeat
+    evaluator: Evaluator | None = None
+    tracker: JsonlTracker | None = None
+    clock: float = field(default_factory=time.monotonic)
+    clock_images: int = 0
+
+    @classmethod
+    def start(
+        cls, config: AnyRun, folder: Path, group: Group, device: torch.device, heartbeat: Heartbeat
+    ) -> "Worker":
+        """Open the store, build the networks, and go back to the newest checkpoint."""
+        store = open_store(config.data)
+        chosen = choose(store, config.data)
+        kind = load_method(config.method.name)
+        method = build(kind, config.method, store.shape[1:], config.run.seed).to(device)
+        feed = Feed(store, chosen.train, config.run.seed, device)
+        trainer = Trainer(config, method, feed, group)
+        checkpoints = Checkpoints(folder / "checkpoints", config.checkpoint.keep)
+        worker = cls(config, folder, group, store, trainer, checkpoints, heartbeat)
+        worker._resume(device)
+        if group.leads:
+            worker.tracker = JsonlTracker(folder)
+            worker.tracker.rewind(trainer.images_seen)
+            held_out = Feed(store, chosen.held_out, config.run.seed, device) if len(chosen.held_out) else None
+            worker.evaluator = Evaluator(
+                feed, held_out, config.evaluate.samples, config.run.seed, folder / "features.safetensors"
+            )
+        worker.clock_images = trainer.images_seen
+        return worker
+
+    def _resume(self, device: torch.device) -> None:
+        """The first rank chooses the checkpoint; every rank reads and checks it."""
+        snapshot = self.checkpoints.latest() if self.group.leads else None
+        seen = snapshot.facts["images_seen"] if snapshot else 0
+        agreed = int(self.group.first_decides(torch.tensor(seen, device=device)).item())
+        if agreed == 0:
+            return
+        if snapshot is None:
+            snapshot = self.checkpoints.latest()
+        assert snapshot is not None
+        assert snapshot.facts["images_seen"] == agreed, "two workers see different checkpoints"
+        self._check_same_run(snapshot)
+        self.trainer.restore(snapshot.state, snapshot.facts["steps"])
+
+    def _check_same_run(self, snapshot: Snapshot) -> None:
+        found, wanted = snapshot.facts["patch_store"], self.store.digest
+        if found != wanted:
+            raise DataError(
+                f"{snapshot.path} was trained on another store",
+                f"its patches were {found[:12]}..., and {self.store.path} is {wanted[:12]}...",
+                "Give the store it began with, or begin again under another run.name",
+            )
+
+    def before_first_step(self) -> None:
+        """Score the floor and the untrained network, once per run."""
+        if self.tracker is None or self.evaluator is None or self.trainer.images_seen:
+            return
+        self.tracker.params(self.config.flat())
+        floor, untrained = self.evaluator.floor(), self.evaluator.score(self.trainer.average)
+        self.tracker.metrics(
+            kid_metrics("kid_floor", floor) | kid_metrics("kid_untrained", untrained) | kid_metrics("kid", untrained), 0
+        )
+
+    def after_step(self, trainer: Trainer, terms: Mapping[str, Tensor]) -> bool:
+        """Everything rare: log, evaluate, commit, stop. Every rank takes the same decisions."""
+        stopping = self._asked_to_stop()
+        if self._due(self.config.run.log_every_images) and self.tracker:
+            self._log(self.tracker, terms)
+        if self._due(self.config.evaluate.every_images) or trainer.done:
+            self._evaluate()
+        if self._due(self.config.checkpoint.every_images) or trainer.done or stopping:
+            self._commit()
+        if stopping and not trainer.done:
+            raise InterruptedRun(
+                "the run was asked to stop",
+                f"a checkpoint at {trainer.images_seen:,} images was committed first",
+                "Run the same command with --resume to go on",
+            )
+        return True
+
+    def _due(self, every: int) -> bool:
+        seen, batch = self.trainer.images_seen, self.config.run.batch_size
+        return seen // every > (seen - batch) // every
+
+    def _asked_to_stop(self) -> bool:
+        if self.trainer.steps % STOP_EVERY_STEPS:
+            return False
+        here = torch.tensor(int((self.folder / STOP).exists()), device=self.trainer.feed.device)
+        return bool(self.group.first_decides(here).item())
+
+    def _log(self, tracker: JsonlTracker, terms: Mapping[str, Tensor]) -> None:
+        values = {f"loss/{name}": float(value) for name, value in terms.items()}
+        seconds = time.monotonic() - self.clock
+        values["images_per_second"] = (self.trainer.images_seen - self.clock_images) / seconds
+        self.clock, self.clock_images = time.monotonic(), self.trainer.images_seen
+        bad = sorted(name for name, value in values.items() if not torch.isfinite(torch.tensor(value)))
+        if bad:
+            raise self._diverged(", ".join(bad))
+        tracker.metrics(values, self.trainer.images_seen)
+
+    def _evaluate(self) -> None:
+        if self.tracker is None or self.evaluator is None:
+            return
+        started = time.monotonic()
+        found = self.evaluator.score(self.trainer.average)
+        self.tracker.metrics(kid_metrics("kid", found), self.trainer.images_seen)
+        figure = self.evaluator.figure(self.trainer.average, self.trainer.images_seen)
+        self.tracker.figure("samples", figure, self.trainer.images_seen)
+        self.clock += time.monotonic() - started  # images_per_second is that of training
+
+    def _commit(self) -> None:
+        started = time.monotonic()
+        if self.tracker is not None:
+            state = self.trainer.collect()
+            if (name := first_nonfinite(state)) is not None:
+                raise self._diverged(name)
+            self.tracker.flush()
+            self.checkpoints.save(state, self._facts())
+        self.heartbeat(self.trainer.images_seen)
+        self.clock += time.monotonic() - started
+
+    def _facts(self) -> dict[str, object]:
+        return {
+            **self.trainer.counters(),
+            "state_sha256": self.trainer.digest(),
+            "recipe": self.config.dump(),
+            "patch_store": self.store.digest,
+        }
+
+    def _diverged(self, what: str) -> DivergedError:
+        return DivergedError(
+            "training diverged",
+            f"{what} is not a finite number after {self.trainer.images_seen:,} images",
+            "Lower the learning rate, or raise method.penalty; the last checkpoint is finite",
+        )
+
+    def finish(self) -> None:
+        """Write the model of the finished run, once."""
+        target = self.folder / "model"
+        if self.group.leads and not target.exists():
+            save_model(target, self.trainer, self.store, final_metrics(self.folder))
+
+
+def final_metrics(folder: Path) -> dict[str, float]:
+    """The last value of every metric of a run."""
+    found: dict[str, float] = {}
+    for line in read_lines(folder):
+        found |= line.get("metrics", {})
+    return found
+
+
+def write_recipe(folder: Path, config: AnyRun) -> None:
+    """Keep the description of a run with the run."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "recipe.json").write_text(json.dumps(config.dump(), indent=1) + "\n", encoding="utf-8")

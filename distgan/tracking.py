@@ -1,0 +1,90 @@
+"""What a run tells the world: numbers, figures, files. Nothing here knows to whom.
+
+`JsonlTracker` writes to the run's folder and is the record of the run. Its lines are durable at each
+checkpoint, and what lies beyond the checkpoint a run resumes from is cut off: no ghosts.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from matplotlib.figure import Figure
+
+from storage.durable import sync, write_file
+
+LINES = "metrics.jsonl"
+
+
+class Tracker(Protocol):
+    """Where numbers go. `images_seen` is the abscissa of everything."""
+
+    def params(self, values: Mapping[str, Any]) -> None:
+        """The settings of the run, by dotted key."""
+        ...
+
+    def metrics(self, values: Mapping[str, float], images_seen: int) -> None:
+        """Named numbers at a point of the run."""
+        ...
+
+    def figure(self, name: str, figure: Figure, images_seen: int) -> None:
+        """A picture at a point of the run."""
+        ...
+
+    def artifact(self, path: Path) -> None:
+        """A file worth keeping with the run."""
+        ...
+
+
+class JsonlTracker:
+    """One JSON object per line in `folder`/metrics.jsonl; figures and files beside it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.path = folder / LINES
+        folder.mkdir(parents=True, exist_ok=True)
+        self.path.touch()
+
+    def params(self, values: Mapping[str, Any]) -> None:
+        """Write params.json."""
+        write_file(self.folder / "params.json", json.dumps(dict(values), indent=1).encode())
+
+    def metrics(self, values: Mapping[str, float], images_seen: int) -> None:
+        """Append a line."""
+        self._append({"images_seen": images_seen, "metrics": dict(values)})
+
+    def figure(self, name: str, figure: Figure, images_seen: int) -> None:
+        """Save a PNG below figures/ and append a line that names it."""
+        place = self.folder / "figures" / f"{name}-{images_seen:012d}.png"
+        place.parent.mkdir(exist_ok=True)
+        figure.savefig(place)
+        self._append({"images_seen": images_seen, "artifact": place.relative_to(self.folder).as_posix()})
+
+    def artifact(self, path: Path) -> None:
+        """Append a line that names a file of the folder."""
+        self._append({"images_seen": 0, "artifact": path.relative_to(self.folder).as_posix()})
+
+    def flush(self) -> None:
+        """Wait until everything said so far is on the disk."""
+        for path in (self.path, *(self.folder / "figures").glob("*.png")):
+            sync(path)
+
+    def rewind(self, images_seen: int) -> None:
+        """Forget what was said beyond this point of the run."""
+        kept = [line for line in read_lines(self.folder) if line["images_seen"] <= images_seen]
+        write_file(self.path, "".join(json.dumps(line) + "\n" for line in kept).encode())
+
+    def _append(self, line: Mapping[str, Any]) -> None:
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+
+def read_lines(folder: Path) -> Iterator[dict[str, Any]]:
+    """The lines of a run's folder in order; a last line that is still being written is left out."""
+    path = folder / LINES
+    if not path.exists():
+        return
+    with path.open(encoding="utf-8") as file:
+        for line in file:
+            if line.endswith("\n"):
+                yield json.loads(line)

@@ -1,0 +1,1 @@
+"""Searches over recipes. Empty until they come: nothing here yet, and nothing pretends to be."""
