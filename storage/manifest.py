@@ -84,6 +84,13 @@ def read_manifest(directory: Path, kind: str) -> Manifest:
     return manifest
 
 
+def kind_of(directory: Path) -> str:
+    """What kind of thing a committed directory is; raises as `read_manifest` does."""
+    if not directory.is_dir():
+        raise MissingError(f"there is nothing at {directory}", "no such directory", "Check the path")
+    return _parse(directory, None).kind
+
+
 def check_digests(directory: Path, manifest: Manifest) -> None:
     """Read every byte and compare; raises DataError naming the first file that differs."""
     for name, (_, wanted) in manifest.objects.items():
@@ -102,11 +109,11 @@ def sha256_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _parse(directory: Path, kind: str) -> Manifest:
+def _parse(directory: Path, kind: str | None) -> Manifest:
     path = directory / NAME
     if not path.is_file():
         raise DataError(
-            f"{directory} is not a committed {kind}",
+            f"{directory} is not a committed {kind or 'store'}",
             f"it has no {NAME}, which is written last: whoever made it did not finish",
             "Make it again",
         )
@@ -125,7 +132,7 @@ def _parse(directory: Path, kind: str) -> Manifest:
         raise DataError(
             f"{path} is damaged", "its digest does not match its content", "Make it again, or restore it from a copy"
         )
-    if manifest.kind != kind:
+    if kind is not None and manifest.kind != kind:
         raise DataError(f"{directory} is not a {kind}", f"a {manifest.kind}", f"Give the path of a {kind}")
     return manifest
 

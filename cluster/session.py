@@ -1,0 +1,115 @@
+"""Start Ray on this machine, or join a cluster that runs. Always with a token, never open to the network."""
+
+import contextlib
+import importlib
+import math
+import os
+import secrets
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from cluster.home import Home
+from distgan.config import AnyRun
+from storage.errors import RecipeError, ServiceError
+
+PACKAGES = ("storage", "distgan", "cluster", "tune")
+TOKEN_VARIABLES = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
+CONNECT_SECONDS = 5.0
+
+
+@contextlib.contextmanager
+def session(config: AnyRun, home: Home) -> Iterator[None]:
+    """Ray, ready for the workers of a recipe, until the block ends.
+
+    Raises ServiceError: no cluster at the address, or it refuses our token.
+    """
+    set_environment(home)
+    import ray
+
+    address = config.cluster.address or os.environ.get("RAY_ADDRESS", "")
+    quiet = {"log_to_driver": False, "logging_level": "error", "configure_logging": True}
+    if address and address != "local":
+        _check_answers(address)
+        options: dict[str, Any] = {"address": address, "runtime_env": {"py_modules": package_folders()}}
+    else:
+        wanted = math.ceil(config.run.workers * config.run.cpus_per_worker)
+        options = {
+            "address": "local",
+            "num_cpus": max(os.cpu_count() or 1, wanted),
+            "include_dashboard": False,
+            "object_store_memory": 200_000_000,  # images go through files; only small messages go here
+        }
+    try:
+        ray.init(**options, **quiet)
+    except (ConnectionError, ray.exceptions.AuthenticationError) as error:
+        raise ServiceError(
+            f"the Ray cluster at {address or 'this machine'} cannot be joined",
+            str(error).splitlines()[0],
+            "Check the address, and that RAY_AUTH_TOKEN_PATH names the token of that cluster",
+        ) from None
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def set_environment(home: Home) -> None:
+    """What Ray must find in the environment before it is imported.
+
+    Raises RecipeError: the token file can be read by others.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # At the default of 2 s a report waits for the next poll, and one that returned can still be lost.
+    os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
+    os.environ.setdefault("RAY_AUTH_MODE", "token")
+    if os.environ["RAY_AUTH_MODE"] == "token" and not any(os.environ.get(name) for name in TOKEN_VARIABLES):
+        os.environ["RAY_AUTH_TOKEN_PATH"] = str(own_token(home.token))
+
+
+def own_token(path: Path) -> Path:
+    """The token file, made if there is none, readable by its owner alone.
+
+    Ray would make one that everybody on the machine can read.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with contextlib.suppress(FileExistsError):
+        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(secrets.token_hex(32))
+    mode = path.stat().st_mode & 0o777
+    if mode & 0o077:
+        raise RecipeError(
+            f"the token {path} can be read by others", f"mode {mode:04o}", f"Run chmod 600 {path}, or delete it"
+        )
+    return path
+
+
+def package_folders() -> list[str]:
+    """The folders of our four packages, shipped to a cluster as they stand.
+
+    Raises ServiceError: they do not come from one place, so a stranger's package has one of the names.
+    """
+    folders = {name: Path(str(importlib.import_module(name).__file__)).parent for name in PACKAGES}
+    if len({folder.parent for folder in folders.values()}) != 1:
+        found = ", ".join(f"{name} from {folder.parent}" for name, folder in folders.items())
+        raise ServiceError(
+            "our packages do not come from one place", found, "Uninstall the other distribution that has this name"
+        )
+    return [str(folder) for folder in folders.values()]
+
+
+def _check_answers(address: str) -> None:
+    """Ray itself takes a minute to find that nobody is there."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not port.isdigit():
+        return  # "auto": Ray knows where to look, and answers at once
+    try:
+        socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
+    except OSError as error:
+        raise ServiceError(
+            f"no Ray cluster answers at {address}",
+            str(error),
+            "Check RAY_ADDRESS or cluster.address, or unset it to use Ray on this machine",
+        ) from None

@@ -1,0 +1,160 @@
+"""MLflow, and how what a run says reaches it.
+
+Workers write to the run's folder and wait for nobody. The driver delivers from there what lies at or
+before the last committed checkpoint, so that a rewind leaves no ghost, and a server that is down stops
+nothing: what it missed is delivered when it is back, or when the run is resumed.
+"""
+
+import contextlib
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from cluster.home import Home
+from distgan.checkpoint import Checkpoints
+from distgan.tracking import read_lines
+from storage.errors import ServiceError
+
+EXPERIMENT = "distgan"
+SHIPPED = "distgan.shipped_images"
+RUN_FILE = "mlflow_run"
+
+
+class MlflowTracker:
+    """A run of an MLflow server, as a Tracker."""
+
+    def __init__(self, client: Any, run_id: str) -> None:
+        self.client = client
+        self.run_id = run_id
+
+    def params(self, values: Mapping[str, Any]) -> None:
+        """Log the settings by dotted key; they never change within a run."""
+        from mlflow.entities import Param
+
+        known = self.client.get_run(self.run_id).data.params
+        new = [Param(key, str(value)) for key, value in values.items() if key not in known]
+        for start in range(0, len(new), 100):
+            self.client.log_batch(self.run_id, params=new[start : start + 100])
+
+    def metrics(self, values: Mapping[str, float], images_seen: int) -> None:
+        """Log numbers, with a note of how far the run was delivered in the same request."""
+        from mlflow.entities import Metric, RunTag
+        from mlflow.utils.time import get_current_time_millis
+
+        now = get_current_time_millis()
+        batch = [Metric(key, value, now, images_seen) for key, value in values.items()]
+        self.client.log_batch(self.run_id, metrics=batch, tags=[RunTag(SHIPPED, str(images_seen))])
+
+    def figure(self, name: str, figure: Figure, images_seen: int) -> None:
+        """Log a picture."""
+        self.client.log_figure(self.run_id, figure, f"figures/{name}-{images_seen:012d}.png")
+
+    def artifact(self, path: Path) -> None:
+        """Log a file."""
+        self.client.log_artifact(self.run_id, str(path))
+
+    def shipped(self) -> int:
+        """Up to which point of the run the server has everything; -1 at the beginning."""
+        return int(self.client.get_run(self.run_id).data.tags.get(SHIPPED, -1))
+
+
+class Delivery:
+    """Brings a run's folder to MLflow, and keeps trying."""
+
+    def __init__(self, home: Home, folder: Path, name: str) -> None:
+        self.home, self.folder, self.name = home, folder, name
+        self.checkpoints = Checkpoints(folder / "checkpoints", keep=2)
+        self.tracker: MlflowTracker | None = None
+        self.cursor = -1
+
+    def deliver(self) -> None:
+        """Ship everything up to the last committed checkpoint.
+
+        Raises ServiceError: MLflow does not answer. Nothing is lost; call again.
+        """
+        with answering(self.home):
+            tracker = self._connected()
+            committed = self.checkpoints.committed_images()
+            if committed <= self.cursor:
+                return
+            points: dict[int, dict[str, float]] = {}
+            for line in read_lines(self.folder):
+                if not self.cursor < line["images_seen"] <= committed:
+                    continue
+                if "artifact" in line:
+                    path = self.folder / line["artifact"]
+                    tracker.client.log_artifact(tracker.run_id, str(path), "figures")
+                else:
+                    points.setdefault(line["images_seen"], {}).update(line["metrics"])
+            for images_seen, values in points.items():
+                tracker.metrics(values, images_seen)
+            self.cursor = committed
+
+    def try_deliver(self) -> None:
+        """Deliver if MLflow answers; else leave it for later."""
+        with contextlib.suppress(ServiceError):
+            self.deliver()
+
+    def end(self, status: str) -> None:
+        """Mark the run FINISHED, FAILED or KILLED."""
+        with contextlib.suppress(ServiceError), answering(self.home):
+            self._connected().client.set_terminated(self._connected().run_id, status)
+
+    @property
+    def run_id(self) -> str:
+        """The MLflow run of this folder, once there is one; else the empty string."""
+        path = self.folder / RUN_FILE
+        return path.read_text(encoding="utf-8").strip() if path.exists() else ""
+
+    def _connected(self) -> MlflowTracker:
+        """The run of this folder: found again, or created."""
+        if self.tracker is None:
+            client = connect(self.home)
+            if not self.run_id:
+                created = client.create_run(_experiment(client, self.home), run_name=self.name)
+                (self.folder / RUN_FILE).write_text(created.info.run_id + "\n", encoding="utf-8")
+            tracker = MlflowTracker(client, self.run_id)
+            client.update_run(self.run_id, status="RUNNING")
+            self.cursor = tracker.shipped()
+            self.tracker = tracker
+        return self.tracker
+
+
+@contextlib.contextmanager
+def answering(home: Home) -> Iterator[None]:
+    """Turn MLflow's refusals and silences into a ServiceError."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except (MlflowException, OSError) as error:
+        raise ServiceError(
+            "MLflow does not answer",
+            f"{home.tracking_uri}: {str(error).splitlines()[0]}",
+            "Nothing is lost: start it, and run the same command with --resume to deliver",
+        ) from error
+
+
+def connect(home: Home) -> Any:
+    """A client of the MLflow of this home."""
+    # A dead server must cost seconds, not the four minutes of the defaults.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+    os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    home.path.mkdir(parents=True, exist_ok=True)
+    from mlflow import MlflowClient
+
+    return MlflowClient(tracking_uri=home.tracking_uri, registry_uri=home.tracking_uri)
+
+
+def _experiment(client: Any, home: Home) -> str:
+    found = client.get_experiment_by_name(EXPERIMENT)
+    if found is not None:
+        return str(found.experiment_id)
+    own = home.tracking_uri.startswith("sqlite:")
+    return str(client.create_experiment(EXPERIMENT, artifact_location=home.artifacts.as_uri() if own else None))

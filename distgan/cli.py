@@ -1,0 +1,320 @@
+"""The command line: the composition root. Each verb imports the layer it needs when it is called.
+
+Progress and tables go to stderr; with --json exactly one JSON object goes to stdout, last. A failure is
+one message of three parts and an exit code (see storage.errors).
+"""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from storage.errors import DistganError, InternalError, RecipeError
+
+Result = dict[str, Any]
+INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    try:
+        options = _parser().parse_args(given)
+        result = options.verb(options)
+    except KeyboardInterrupt:
+        return _failed(InternalError("interrupted", "no checkpoint was waited for", "Run it again"), given, INTERRUPTED)
+    except DistganError as error:
+        return _failed(error, given, error.exit_code)
+    except Exception as error:
+        found = f"{type(error).__name__}: {error}"
+        bug = InternalError("this is a bug of ours", found, "Report it with what --debug prints")
+        return _failed(bug, given, bug.exit_code)
+    if options.json:
+        print(json.dumps(result))
+    return 0
+
+
+def _failed(error: DistganError, given: Sequence[str], exit_code: int) -> int:
+    if "--debug" in given:
+        import traceback
+
+        traceback.print_exc()
+    print(f"error: {error.wrong}\n  found: {error.found}\n  do:    {error.do}", file=sys.stderr)
+    if "--json" in given:
+        print(json.dumps({"error": error.as_dict()}))
+    return exit_code
+
+
+def _say(text: str) -> None:
+    from distgan.terminal import say
+
+    say(text)
+
+
+# data, stores
+
+
+def data_list(options: argparse.Namespace) -> Result:
+    """Print the known data sets."""
+    from distgan.terminal import table
+    from storage.datasets import dataset_names, load_dataset
+
+    known = {name: load_dataset(name).ABOUT for name in dataset_names()}
+    _say(table([{"name": name, "what": about.title, "source": about.source} for name, about in known.items()]))
+    return {"datasets": [{"name": name, **vars(about)} for name, about in known.items()]}
+
+
+def data_fetch(options: argparse.Namespace) -> Result:
+    """Bring a data set into the cache."""
+    from distgan.terminal import progress_bar
+    from storage.datasets import load_dataset
+
+    cache = Path(os.environ.get("DISTGAN_DATA") or _home() / "data")
+    with progress_bar(f"fetching {options.name}") as progress:
+        folder = load_dataset(options.name).fetch(cache, progress)
+    _say(f"{options.name} is in {folder}, checked")
+    return {"name": options.name, "folder": str(folder)}
+
+
+def ingest(options: argparse.Namespace) -> Result:
+    """Write a folder of image files into an image store."""
+    from distgan.terminal import progress_bar, table
+    from storage.datasets import load_dataset
+    from storage.ingest import ingest as run_ingest
+
+    metadata = load_dataset(options.dataset).metadata if options.dataset else dict
+    with progress_bar(f"ingesting {options.source}") as progress:
+        found = run_ingest(options.source, options.store, metadata, threads=_threads(), progress=progress)
+    files = found.store.files.select(["file", "shape", "dtype", "min", "max"]).to_pylist()
+    quarantined = [vars(one) for one in found.quarantined]
+    _say(f"{len(files):,} files in {len(found.store.series)} image(s): {options.store}")
+    if quarantined:
+        _say(f"{len(quarantined):,} left out:\n{table(quarantined)}")
+    for suffix, count in sorted(found.ignored.items()):
+        _say(f"{count:,} file(s) *{suffix} are no images and were passed over")
+    return {"ingested": files, "quarantined": quarantined}
+
+
+def prepare(options: argparse.Namespace) -> Result:
+    """Cut patches out of an image store."""
+    from distgan.config import read_config
+    from distgan.terminal import progress_bar
+    from storage.preprocess import Preparation
+    from storage.preprocess import prepare as run_prepare
+
+    config = read_config(options.recipe, options.set)
+    how = config.prepare
+    if how is None:
+        raise RecipeError(f"{options.recipe} does not say how to prepare", "no [prepare]", "Add that table")
+    source, target = options.store or Path(how.source), options.patches or Path(config.data.store)
+    preparation = Preparation(how.patch.size, how.patch.cut, how.operations, how.subset, how.seed)
+    with progress_bar(f"preparing {target}") as progress:
+        store = run_prepare(source, target, preparation, threads=how.threads, progress=progress)
+    _say(f"{store.shape[0]:,} samples of {' x '.join(map(str, store.shape[1:]))} {store.dtype}: {target}")
+    return {"store": str(target), "shape": list(store.shape), "dtype": store.dtype, "digest": store.digest}
+
+
+def inspect(options: argparse.Namespace) -> Result:
+    """Say what is in a store."""
+    from distgan.inspection import inspect_store
+
+    facts = inspect_store(options.store, options.figure)
+    _say("\n".join(f"{key}: {value}" for key, value in facts.items()))
+    return facts
+
+
+# training
+
+
+def train(options: argparse.Namespace) -> Result:
+    """Train a recipe on Ray, track it, and register its model."""
+    from distgan.config import read_config
+
+    config = read_config(options.recipe, options.set)
+    _say("\n".join(f"{key} = {json.dumps(value)}" for key, value in config.flat().items()))
+    if options.dry_run:
+        return {"recipe": config.dump()}
+    from cluster.home import Home
+    from cluster.train import train as run_train
+    from distgan.terminal import progress_bar
+
+    with progress_bar(f"training {config.run.name} [images]") as progress:
+        outcome = run_train(
+            config, Home.here(), resume=options.resume, watch=lambda seen, metrics: progress(seen, config.run.images)
+        )
+    _say(f"picture: {outcome.picture}\nrun:     {outcome.folder}\nmodel:   {outcome.model.address}")
+    return {
+        "run_id": outcome.run_id,
+        "images_seen": outcome.images_seen,
+        "state_sha256": outcome.state_sha256,
+        "virtual_shards": outcome.virtual_shards,
+        "checkpoint": str(outcome.checkpoint),
+        "model": outcome.model.address,
+        "metrics": outcome.metrics,
+    }
+
+
+def sample(options: argparse.Namespace) -> Result:
+    """Write images made by a model."""
+    from cluster.home import Home
+    from cluster.registry import resolve
+    from distgan.inference.sample import write_samples
+    from distgan.model import load_model
+
+    shape = write_samples(load_model(resolve(Home.here(), options.model)), options.out, options.count, options.seed)
+    _say(f"{shape[0]} images: {options.out}")
+    return {"out": str(options.out), "shape": list(shape)}
+
+
+def models_list(options: argparse.Namespace) -> Result:
+    """Print the registered models."""
+    from cluster.home import Home
+    from cluster.registry import list_versions
+    from distgan.terminal import table
+
+    rows = [
+        {"name": one.name, "version": one.version, "aliases": list(one.aliases), "digest": one.digest}
+        for one in list_versions(Home.here())
+    ]
+    _say(table([row | {"aliases": " ".join(row["aliases"]), "digest": row["digest"][:12]} for row in rows]))  # type: ignore[arg-type, index]
+    return {"models": rows}
+
+
+def models_show(options: argparse.Namespace) -> Result:
+    """Print what a model says of itself."""
+    from cluster.home import Home
+    from cluster.registry import resolve
+    from distgan.model import load_model
+
+    model = load_model(resolve(Home.here(), options.model))
+    card = model.card | {"digest": model.digest}
+    _say("\n".join(f"{key}: {value}" for key, value in card.items() if key != "recipe"))
+    return card
+
+
+# demo
+
+
+def demo(options: argparse.Namespace) -> Result:
+    """Run the whole pipeline on synthetic embryos, by the same verbs a user would type."""
+    folder = options.out or _next_free(_home() / "demo")
+    if folder.exists():
+        raise RecipeError(f"{folder} exists", "the demo begins from nothing", "Give another --out")
+    os.environ["DISTGAN_DATA"] = str(folder)
+    images, patches, recipe = folder / "embryos.ome.zarr", folder / "patches.zarr", "demo"
+    run = f"{folder.name}" if options.out else f"demo-{folder.name}"
+    _step("data", "fetch", "synthetic_embryos")
+    _step("ingest", str(folder / "synthetic_embryos"), str(images), "--dataset", "synthetic_embryos")
+    _step("prepare", recipe, str(images), str(patches))
+    _step("inspect", str(patches), "--figure", str(folder / "patches.png"))
+    _step("train", recipe, "--set", f"run.name={run}", "--set", f"data.store={patches}")
+    _step("sample", "models:/demo@candidate", "--out", str(folder / "samples.png"), "--count", "64")
+    _say(f"\nThe samples:     {folder / 'samples.png'}\nThe real images: {folder / 'patches.png'}")
+    _say(f"The run:         {_home() / 'runs' / run} (numbers in MLflow: {_home() / 'mlflow.db'})")
+    _say("The model:       models:/demo@candidate (distgan models show models:/demo@candidate)")
+    return {"folder": str(folder), "run": run, "model": "models:/demo@candidate"}
+
+
+def _step(*arguments: str) -> None:
+    """Say a command and run it; a failure of it is the demo's."""
+    _say(f"\n$ distgan {' '.join(arguments)}")
+    options = _parser().parse_args(arguments)
+    options.verb(options)
+
+
+def _next_free(folder: Path) -> Path:
+    number = 1
+    while (folder / str(number)).exists():
+        number += 1
+    return folder / str(number)
+
+
+# the parser
+
+
+class _Parser(argparse.ArgumentParser):
+    """A mistake on the command line is told like any other."""
+
+    def error(self, message: str) -> NoReturn:
+        raise RecipeError("the command line cannot be understood", message, f"Run {self.prog} --help")
+
+
+def _parser() -> argparse.ArgumentParser:
+    common = _Parser(add_help=False)
+    common.add_argument("--json", action="store_true", help="print one JSON object on stdout")
+    common.add_argument("--debug", action="store_true", help="print the traceback of a failure")
+    parser = _Parser(prog="distgan", description="Train GANs and autoencoders on microscopy, on a laptop or a cluster.")
+    verbs = parser.add_subparsers(title="verbs", required=True, metavar="VERB", parser_class=_Parser)
+
+    def verb(group: Any, name: str, run: Callable[[argparse.Namespace], Result]) -> argparse.ArgumentParser:
+        summary = (run.__doc__ or "").splitlines()[0]
+        added: argparse.ArgumentParser = group.add_parser(name, help=summary, description=summary, parents=[common])
+        added.set_defaults(verb=run)
+        return added
+
+    def group(name: str, summary: str) -> Any:
+        parent = verbs.add_parser(name, help=summary, description=summary)
+        return parent.add_subparsers(title="verbs", required=True, metavar="VERB", parser_class=_Parser)
+
+    demonstrate = verb(verbs, "demo", demo)
+    demonstrate.add_argument("--out", type=Path, help="a new folder; by default below $DISTGAN_HOME/demo")
+
+    data = group("data", "Known public data sets.")
+    verb(data, "list", data_list)
+    verb(data, "fetch", data_fetch).add_argument("name")
+
+    into_store = verb(verbs, "ingest", ingest)
+    into_store.add_argument("source", type=Path, help="a folder of TIFF, JPEG or PNG files")
+    into_store.add_argument("store", type=Path, help="the image store to write")
+    into_store.add_argument("--dataset", help="a known data set, which reads metadata from the file names")
+
+    into_patches = verb(verbs, "prepare", prepare)
+    _recipe_arguments(into_patches)
+    into_patches.add_argument("store", type=Path, nargs="?", help="image store; by default prepare.source")
+    into_patches.add_argument("patches", type=Path, nargs="?", help="patch store to write; by default data.store")
+
+    look = verb(verbs, "inspect", inspect)
+    look.add_argument("store", type=Path)
+    look.add_argument("--figure", type=Path, help="write a picture of it there")
+
+    learn = verb(verbs, "train", train)
+    _recipe_arguments(learn)
+    learn.add_argument("--dry-run", action="store_true", help="print the complete recipe and stop")
+    learn.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
+
+    draw = verb(verbs, "sample", sample)
+    _model_argument(draw)
+    draw.add_argument("--out", type=Path, required=True, help="a .png to look at; .npy or .tif for values")
+    draw.add_argument("--count", type=int, default=64)
+    draw.add_argument("--seed", type=int, default=0)
+
+    models = group("models", "Registered models.")
+    verb(models, "list", models_list)
+    _model_argument(verb(models, "show", models_show))
+    return parser
+
+
+def _recipe_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("recipe", type=Path, help="a TOML file, or the name of one of distgan/recipes")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a key of the recipe")
+
+
+def _model_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", help="models:/NAME@ALIAS, models:/NAME/VERSION, or a folder")
+
+
+def _home() -> Path:
+    from cluster.home import Home
+
+    return Home.here().path
+
+
+def _threads() -> int:
+    return os.cpu_count() or 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
