@@ -106,4 +106,3 @@ def _exists() -> type[Exception]:
     from mlflow.exceptions import MlflowException
 
     return MlflowException
-

@@ -169,13 +169,16 @@ def _fit(config: AnyRun, home: Home, folder: Path, delivery: Delivery, watch: Wa
             watch(*_progress(folder))
             thread.join(0.5)
     rmtree(home.ray / f"{folder.name}-{launch}", ignore_errors=True)
+    _attempts(failure).unlink(missing_ok=True)
     if failure.exists():
         fields = json.loads(failure.read_text(encoding="utf-8"))
         failure.unlink()
         raise error_from_dict(fields)
     if errors:
         raise ServiceError(
-            "Ray could not train", str(errors[0]).strip().splitlines()[-1], "Look at its logs, then run again with --resume"
+            "Ray could not train",
+            str(errors[0]).strip().splitlines()[-1],
+            "Look at its logs, then run again with --resume",
         ) from errors[0]
     watch(*_progress(folder))
 
@@ -233,13 +236,16 @@ def worker(settings: dict[str, Any]) -> None:
         raise
     except Exception as error:
         trace = "".join(traceback.format_exception(error))
-        _tell(failure, InternalError("training failed", trace.strip(), "This is a bug of ours or of the method: report it"))
+        _tell(
+            failure,
+            InternalError("training failed", trace.strip(), "This is a bug of ours or of the method: report it"),
+        )
         raise
 
 
 def _check_progress(failure: Path, images_seen: int) -> None:
     """Give up when attempt after attempt dies before its first checkpoint."""
-    attempts = failure.with_suffix(".attempts")
+    attempts = _attempts(failure)
     before = attempts.read_text(encoding="utf-8").split() if attempts.exists() else []
     tried = [*before, str(images_seen)]
     attempts.write_text(" ".join(tried), encoding="utf-8")
@@ -251,6 +257,10 @@ def _check_progress(failure: Path, images_seen: int) -> None:
         )
 
 
+def _attempts(failure: Path) -> Path:
+    return failure.with_suffix(".attempts")
+
+
 def _tell(failure: Path, error: DistganError) -> None:
     partial = failure.with_suffix(f".{uuid.uuid4().hex[:8]}")
     partial.write_text(json.dumps(error.as_dict()), encoding="utf-8")
@@ -258,7 +268,8 @@ def _tell(failure: Path, error: DistganError) -> None:
 
 
 def _progress(folder: Path) -> tuple[int, dict[str, float]]:
-    seen, metrics = 0, {}
+    seen = 0
+    metrics: dict[str, float] = {}
     for line in read_lines(folder):
         seen = max(seen, line["images_seen"])
         metrics |= line.get("metrics", {})

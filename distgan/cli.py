@@ -85,7 +85,7 @@ def ingest(options: argparse.Namespace) -> Result:
     from storage.datasets import load_dataset
     from storage.ingest import ingest as run_ingest
 
-    metadata = load_dataset(options.dataset).metadata if options.dataset else dict
+    metadata = load_dataset(options.dataset).metadata if options.dataset else lambda file: {}
     with progress_bar(f"ingesting {options.source}") as progress:
         found = run_ingest(options.source, options.store, metadata, threads=_threads(), progress=progress)
     files = found.store.files.select(["file", "shape", "dtype", "min", "max"]).to_pylist()

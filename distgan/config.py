@@ -63,9 +63,7 @@ class Run(Section):
     @model_validator(mode="after")
     def _check_shards(self) -> "Run":
         if self.batch_size % self.virtual_shards:
-            raise ValueError(
-                f"batch_size {self.batch_size} is not a multiple of virtual_shards {self.virtual_shards}"
-            )
+            raise ValueError(f"batch_size {self.batch_size} is not a multiple of virtual_shards {self.virtual_shards}")
         if self.workers > self.virtual_shards:
             raise ValueError(f"workers {self.workers} is more than virtual_shards {self.virtual_shards}")
         return self
@@ -108,7 +106,7 @@ class Optimizer(Section):
 class Ema(Section):
     """`[ema]`: the moving average of the networks that are sampled from."""
 
-    half_life_images: int = Field(10_000, gt=0)
+    half_life_images: int = Field(default=10_000, gt=0)
 
 
 class Evaluate(Section):
@@ -242,7 +240,9 @@ def config_from_tables(tables: Mapping[str, Any], origin: str) -> AnyRun:
     if preset not in kind.presets:
         known = ", ".join(kind.presets)
         raise RecipeError(
-            f"{method['name']} has no preset {preset!r}", f"the presets are {known}", "Set method.preset to one of these"
+            f"{method['name']} has no preset {preset!r}",
+            f"the presets are {known}",
+            "Set method.preset to one of these",
         )
     merged = _merge(kind.presets[preset], tables)
     merged["optimizer"] = _per_network(merged.get("optimizer", {}), kind.networks)

@@ -8,15 +8,13 @@ The features are those of a small autoencoder trained on the training images; it
 them, for only numbers in the same features can be compared.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F  # noqa: N812 - its usual name
+import torch.nn.functional as F
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 
 from distgan import plots
@@ -77,7 +75,10 @@ class Evaluator:
         """Samples beside real images."""
         made = self.samples(method).images[:64]
         return plots.side_by_side(
-            {f"generated, {images_seen:,} images seen": made.cpu().numpy(), "real, held out": self.real.images[:64].cpu().numpy()}
+            {
+                f"generated, {images_seen:,} images seen": made.cpu().numpy(),
+                "real, held out": self.real.images[:64].cpu().numpy(),
+            }
         )
 
     @torch.no_grad()
@@ -108,7 +109,7 @@ def _feature_network(feed: Feed, seed: int, cache: Path) -> FeatureAutoencoder:
         partial = cache.with_suffix(".partial")
         save_file(network.state_dict(), partial)
         partial.replace(cache)
-    return network.eval().requires_grad_(requires_grad=False)
+    return network.eval().requires_grad_(False)
 
 
 def _train(network: FeatureAutoencoder, feed: Feed, seed: int) -> None:

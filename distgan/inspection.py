@@ -58,7 +58,9 @@ def _image_facts(store: ImageStore) -> dict[str, Any]:
         "kind": image_store.KIND,
         "files": store.files.num_rows,
         "series": [image_store.series_facts(one) for one in store.series],
-        "columns": {name: len(store.files.column(name).unique()) for name in store.files.column_names if name != "shape"},
+        "columns": {
+            name: len(store.files.column(name).unique()) for name in store.files.column_names if name != "shape"
+        },
         "digest": store.manifest.digest,
     }
 

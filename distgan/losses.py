@@ -28,7 +28,7 @@ def gradient_penalty(critic: nn.Module, real: Tensor, fake: Tensor, mix: Tensor)
     buffers = {name: buffer.clone() for name, buffer in critic.named_buffers()}
 
     def total(images: Tensor, buffers: dict[str, Tensor]) -> Tensor:
-        return torch.func.functional_call(critic, (parameters, buffers), (images,)).sum()
+        return torch.func.functional_call(critic, {**parameters, **buffers}, (images,)).sum()
 
     # torch.func, not autograd.grad: it compiles. Buffers are an argument because captured ones may
     # not be written to inside the transform.

@@ -1,8 +1,8 @@
 """A trained model as a folder: weights in safetensors, everything else in JSON. Nothing in it can run code.
 
-    MODEL/weights.safetensors   the averaged networks, and the others as they were last
-    MODEL/model.json            method, recipe, image shape, channels, range, provenance, metrics
-    MODEL/MANIFEST.json         lengths and digests, checked before any weight is used
+MODEL/weights.safetensors   the averaged networks, and the others as they were last
+MODEL/model.json            method, recipe, image shape, channels, range, provenance, metrics
+MODEL/MANIFEST.json         lengths and digests, checked before any weight is used
 """
 
 import json
@@ -87,9 +87,11 @@ def load_model(folder: Path) -> Model:
         method.load_state_dict(load_file(folder / WEIGHTS))
     except RuntimeError as error:
         raise DataError(
-            f"the model at {folder} does not fit its method", str(error).splitlines()[-1].strip(), "Use the version it was made with"
+            f"the model at {folder} does not fit its method",
+            str(error).splitlines()[-1].strip(),
+            "Use the version it was made with",
         ) from None
-    method.eval().requires_grad_(requires_grad=False)
+    method.eval().requires_grad_(False)
     return Model(method, config, card, manifest.digest)
 
 

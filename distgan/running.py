@@ -35,7 +35,9 @@ Heartbeat = Callable[[int], None]
 """Called on every worker after each checkpoint, with the images seen."""
 
 
-def run(config: AnyRun, folder: Path, group: Group, device: torch.device, heartbeat: Heartbeat = lambda _: None) -> None:
+def run(
+    config: AnyRun, folder: Path, group: Group, device: torch.device, heartbeat: Heartbeat = lambda _: None
+) -> None:
     """Train to the end, from the newest checkpoint if there is one.
 
     Raises DataError: the checkpoints are damaged, or of another recipe or store.  Raises DivergedError.
@@ -69,9 +71,7 @@ class Worker:
     clock_images: int = 0
 
     @classmethod
-    def start(
-        cls, config: AnyRun, folder: Path, group: Group, device: torch.device, heartbeat: Heartbeat
-    ) -> "Worker":
+    def start(cls, config: AnyRun, folder: Path, group: Group, device: torch.device, heartbeat: Heartbeat) -> "Worker":
         """Open the store, build the networks, and go back to the newest checkpoint."""
         store = open_store(config.data)
         chosen = choose(store, config.data)

@@ -38,7 +38,9 @@ def restore(
             module.load_state_dict(own)
         except RuntimeError as error:
             raise DataError(
-                "the checkpoint is of other networks", str(error).splitlines()[-1].strip(), "Give the recipe it came from"
+                "the checkpoint is of other networks",
+                str(error).splitlines()[-1].strip(),
+                "Give the recipe it came from",
             ) from None
     for network, (module, optimizer) in optimizers.items():
         for weight, parameter in module.named_parameters():

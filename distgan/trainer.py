@@ -31,7 +31,7 @@ class Trainer:
         self.feed = feed
         self.group = group
         self.average = copy.deepcopy(method)
-        self.average.eval().requires_grad_(requires_grad=False)
+        self.average.eval().requires_grad_(False)
         self.optimizers = {
             name: make_optimizer(config.optimizer[name], method.network(name)) for name in method.networks
         }
@@ -90,12 +90,12 @@ class Trainer:
             return torch.cat([part.reshape(-1) for part in (*gradients, *moved, *values)])
 
         for parameter in frozen:
-            parameter.requires_grad_(requires_grad=False)
+            parameter.requires_grad_(False)
         try:
             parts = iter(self.mean(row).split([p.numel() for p in (*parameters, *self.floats)] + [1] * len(names)))
         finally:
             for parameter in frozen:
-                parameter.requires_grad_(requires_grad=True)
+                parameter.requires_grad_(True)
         for parameter in parameters:
             parameter.grad = next(parts).view_as(parameter)
         _copy([old + next(parts).view_as(old) for old in before], self.floats)

@@ -225,7 +225,8 @@ logging.getLogger("tifffile").addHandler(_COLLECTOR)
 
 @contextlib.contextmanager
 def _complaints() -> Iterator[list[str]]:
-    _COLLECTOR.local.found = found = []
+    found: list[str] = []
+    _COLLECTOR.local.found = found
     try:
         yield found
     finally:

@@ -197,9 +197,7 @@ def _write_frames(
     return found, failures
 
 
-def _rows(
-    series: str, members: list[Source], starts: list[int], found: dict[str, Range]
-) -> list[dict[str, Any]]:
+def _rows(series: str, members: list[Source], starts: list[int], found: dict[str, Range]) -> list[dict[str, Any]]:
     rows = []
     for first, one in zip(starts, members, strict=False):
         low, high, digest = found[one.file]

@@ -1,8 +1,8 @@
 """The patch store: what a network is fed.
 
-    STORE/images         N C H W uint8 or uint16, sharded; rows shuffled when written
-    STORE/obs.parquet    one row of metadata per sample, in the same order
-    STORE/MANIFEST.json  written last; channels, range, recipe, and the digest of the image store
+STORE/images         N C H W uint8 or uint16, sharded; rows shuffled when written
+STORE/obs.parquet    one row of metadata per sample, in the same order
+STORE/MANIFEST.json  written last; channels, range, recipe, and the digest of the image store
 """
 
 import os
@@ -61,9 +61,7 @@ class PatchStore:
         n, c, h, w = array.shape
         low, high = facts["value_range"]
         dy, dx = facts["pixel_um"]
-        return cls(
-            path, manifest, obs, (n, c, h, w), array.dtype.name, tuple(facts["channels"]), (low, high), (dy, dx)
-        )
+        return cls(path, manifest, obs, (n, c, h, w), array.dtype.name, tuple(facts["channels"]), (low, high), (dy, dx))
 
     @property
     def digest(self) -> str:

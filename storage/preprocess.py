@@ -145,7 +145,7 @@ def _pipeline(operations: Sequence[Mapping[str, Any]]) -> Callable[[Frame], Fram
     steps: list[Callable[[Frame], Frame]] = []
     for table in operations:
         keys = {key: value for key, value in table.items() if key != "name"}
-        name = table.get("name")
+        name = str(table.get("name"))
         if name not in OPERATIONS:
             known = ", ".join(sorted(OPERATIONS))
             raise RecipeError(f"there is no operation {name!r}", f"the known ones are {known}", "Use one of these")

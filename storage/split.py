@@ -5,7 +5,7 @@ split is the group (embryo, date, field, well, plate) and never the sample.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -16,7 +16,7 @@ from storage.errors import RecipeError
 Mask = NDArray[np.bool_]
 
 
-def held_out(groups: Sequence[object], fraction: float, seed: int) -> Mask:
+def held_out(groups: Iterable[object], fraction: float, seed: int) -> Mask:
     """True for the samples of the held-out groups.
 
     groups: the group of each sample.  fraction: share of the groups to hold out, in [0, 1); at least one

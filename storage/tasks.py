@@ -12,9 +12,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def run_tasks(
-    task: Callable[[Item], Result], items: Sequence[Item], threads: int, progress: Progress
-) -> list[Result]:
+def run_tasks(task: Callable[[Item], Result], items: Sequence[Item], threads: int, progress: Progress) -> list[Result]:
     """`task(item)` for every item on Dask's threads, in the order of `items`.
 
     The first error ends the work and is raised.

@@ -35,7 +35,9 @@ def write_samples(model: Model, out: Path, count: int, seed: int) -> tuple[int, 
     """
     if out.suffix not in SUFFIXES:
         raise RecipeError(
-            f"samples cannot be written as {out.suffix or 'a file without suffix'}", str(out), f"Use one of {', '.join(SUFFIXES)}"
+            f"samples cannot be written as {out.suffix or 'a file without suffix'}",
+            str(out),
+            f"Use one of {', '.join(SUFFIXES)}",
         )
     images = torch.cat(list(sample(model, count, seed)))
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -50,7 +50,13 @@ class WganGp(Method):
         "corrected": _CORRECTED,
         "small": {"method": {"width": 8}, "optimizer": {"lr": 3e-4, "betas": [0.0, 0.9]}},
         "paper": {
-            "method": {"critic_norm": "batch", "norm_momentum": 0.001, "penalty": 1.0, "critic_steps": 1, "decay": 2.5e-5},
+            "method": {
+                "critic_norm": "batch",
+                "norm_momentum": 0.001,
+                "penalty": 1.0,
+                "critic_steps": 1,
+                "decay": 2.5e-5,
+            },
             "optimizer": {"lr": 1e-4, "betas": [0.5, 0.999], "critic": {"lr": 1e-5}},
         },
     }

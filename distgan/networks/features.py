@@ -16,7 +16,9 @@ class FeatureAutoencoder(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         down = (channels, *WIDTHS)
-        self.encoder = nn.ModuleList(nn.Conv2d(a, b, 4, stride=2, padding=1) for a, b in zip(down, WIDTHS, strict=False))
+        self.encoder = nn.ModuleList(
+            nn.Conv2d(a, b, 4, stride=2, padding=1) for a, b in zip(down, WIDTHS, strict=False)
+        )
         self.decoder = nn.ModuleList(
             nn.ConvTranspose2d(b, a, 4, stride=2, padding=1) for a, b in reversed(list(zip(down, WIDTHS, strict=False)))
         )

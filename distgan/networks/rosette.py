@@ -92,7 +92,7 @@ def batch_norm(dimensions: int, features: int, momentum: float) -> nn.Module:
     """
     kind = nn.BatchNorm1d if dimensions == 1 else nn.BatchNorm2d
     norm = kind(features, eps=1e-3, momentum=momentum)
-    norm.weight.requires_grad_(requires_grad=False)
+    norm.weight.requires_grad_(False)
     return norm
 
 

@@ -78,7 +78,7 @@ def metadata(file: str) -> dict[str, str | int]:
 
 def _download(target: Path, progress: Progress) -> None:
     try:
-        with urllib.request.urlopen(ADDRESS, timeout=60) as answer, target.open("wb") as file:  # noqa: S310 - https, fixed
+        with urllib.request.urlopen(ADDRESS, timeout=60) as answer, target.open("wb") as file:
             total = int(answer.headers.get("Content-Length") or 0)
             done = 0
             while block := answer.read(1 << 20):

@@ -52,9 +52,9 @@ class Look:
     blur_z_um: float = 0.75
     blur_per_um_depth: float = 0.01
     fade_um: float = 45.0
-    membrane_counts: float = 1900.0
+    membrane_counts: float = 2050.0
     surface_share: float = 0.5
-    cytoplasm_counts: float = 305.0
+    cytoplasm_counts: float = 325.0
     haze: float = 0.3
     scatter_um: float = 3.0
     junction_spread: float = 0.3
@@ -62,7 +62,7 @@ class Look:
     patch_um: float = 0.4
     lamp_spread: float = 0.2
     embryo_spread: float = 0.12
-    offset_counts: float = 2530.0
+    offset_counts: float = 2525.0
     gain_counts: float = 60.0
     read_noise_counts: float = 35.0
 
@@ -106,7 +106,7 @@ def tissue(rng: Generator, look: Look, size: Size) -> Embryo:
     # No other cell may reach the axis of a rosette, even by its bulge, wherever a stack shows it.
     margin_um = look.bulge * cell_um + look.membrane_um + look.blur_um
     rosettes: list[tuple[Floats, int]] = []
-    for middle in view_um + rng.uniform(-0.4, 0.4, (rng.integers(4), 3)) * field_um * (0, 1, 1):
+    for middle in view_um + rng.uniform(-0.4, 0.4, (rng.integers(3), 3)) * field_um * (0, 1, 1):
         far = all(np.linalg.norm(middle - one) > 2.2 * cell_um + margin_um for one, _ in rosettes)
         if far and np.linalg.norm(to_ball @ middle) < 0.75:
             ring = middle + _circle(rng, cell_um)
@@ -134,7 +134,7 @@ def _circle(rng: Generator, cell_um: float) -> Floats:
     """5 to 8 seeds on a circle in the plane, unevenly, on average 0.8 cells apart; k 3."""
     cells = 5 + int(rng.binomial(3, 0.35))
     angles: Floats = 2 * np.pi / cells * (np.arange(cells) + rng.uniform(-0.25, 0.25, cells) + rng.uniform(0, cells))
-    return 0.4 * cell_um / np.sin(np.pi / cells) * np.stack([0 * angles, np.sin(angles), np.cos(angles)], axis=1)
+    return 0.4 * cell_um / float(np.sin(np.pi / cells)) * np.stack([0 * angles, np.sin(angles), np.cos(angles)], axis=1)
 
 
 def _waves(rng: Generator, strain: float) -> Floats:
