@@ -8,6 +8,7 @@ nothing: what it missed is delivered when it is back, or when the run is resumed
 import contextlib
 import logging
 import os
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -40,13 +41,15 @@ class MlflowTracker:
         for start in range(0, len(new), 100):
             self.client.log_batch(self.run_id, params=new[start : start + 100])
 
-    def metrics(self, values: Mapping[str, float], images_seen: int) -> None:
-        """Log numbers, with a note of how far the run was delivered in the same request."""
-        from mlflow.entities import Metric, RunTag
-        from mlflow.utils.time import get_current_time_millis
+    def metrics(self, values: Mapping[str, float], images_seen: int, at: float | None = None) -> None:
+        """Log numbers, with a note of how far the run was delivered in the same request.
 
-        now = get_current_time_millis()
-        batch = [Metric(key, value, now, images_seen) for key, value in values.items()]
+        at: when they were found, Unix time in seconds; by default now.
+        """
+        from mlflow.entities import Metric, RunTag
+
+        milliseconds = int(1000 * (time.time() if at is None else at))
+        batch = [Metric(key, value, milliseconds, images_seen) for key, value in values.items()]
         self.client.log_batch(self.run_id, metrics=batch, tags=[RunTag(SHIPPED, str(images_seen))])
 
     def figure(self, name: str, figure: Figure, images_seen: int) -> None:
@@ -79,9 +82,10 @@ class Delivery:
         with answering(self.home):
             tracker = self._connected()
             committed = self.checkpoints.committed_images()
-            if committed <= self.cursor:
+            if committed == 0 or committed <= self.cursor:
                 return
             points: dict[int, dict[str, float]] = {}
+            times: dict[int, float] = {}
             for line in read_lines(self.folder):
                 if not self.cursor < line["images_seen"] <= committed:
                     continue
@@ -90,8 +94,9 @@ class Delivery:
                     tracker.client.log_artifact(tracker.run_id, str(path), "figures")
                 else:
                     points.setdefault(line["images_seen"], {}).update(line["metrics"])
+                    times[line["images_seen"]] = line["time"]
             for images_seen, values in points.items():
-                tracker.metrics(values, images_seen)
+                tracker.metrics(values, images_seen, times[images_seen])
             self.cursor = committed
 
     def try_deliver(self) -> None:

@@ -21,10 +21,11 @@ from typing import Any
 
 from cluster.home import Home
 from cluster.registry import Version, register
-from cluster.session import session
+from cluster.session import package_folders, session
 from cluster.tracking import Delivery
 from distgan.checkpoint import Checkpoints
 from distgan.config import AnyRun, config_from_tables
+from distgan.data import choose, open_store
 from distgan.distributed import Group, PeerLost
 from distgan.running import STOP, final_metrics, run, write_recipe
 from distgan.tracking import read_lines
@@ -71,6 +72,8 @@ def train(config: AnyRun, home: Home, *, resume: bool, watch: Watch) -> Outcome:
     worker raised.  Raises ServiceError: Ray or, once all is trained and safe, MLflow does not answer.
     """
     folder = home.run(config.run.name)
+    choose(open_store(config.data), config.data)  # a mistake there is told before anything is started
+    package_folders()
     with _owned(folder, resume=resume):
         config = _kept(config, folder)
         write_recipe(folder, config)

@@ -63,13 +63,16 @@ class Feed:
 
     def rows(self, rows: NDArray[np.int64]) -> Batch:
         """These samples of the feed, whatever the stream says."""
-        return Batch(to_unit_range(self.images[rows], self.value_range).to(self.device))
+        return Batch(to_unit_range(self.images[rows], self.value_range, self.device))
 
 
-def to_unit_range(images: Patches, value_range: tuple[float, float]) -> Tensor:
-    """Stored values -> float32 in [-1, 1]; black is -1 and white is 1."""
+def to_unit_range(images: Patches, value_range: tuple[float, float], device: torch.device | None = None) -> Tensor:
+    """Stored values -> float32 in [-1, 1] on the device; black is -1 and white is 1.
+
+    The bytes go to the device as they are stored, and are scaled there.
+    """
     low, high = value_range
-    return torch.from_numpy(images.astype(np.float32)).sub_(low).mul_(2.0 / (high - low)).sub_(1.0)
+    return torch.from_numpy(images).to(device).float().sub_(low).mul_(2.0 / (high - low)).sub_(1.0)
 
 
 def from_unit_range(images: Tensor, value_range: tuple[float, float], dtype: str) -> Patches:

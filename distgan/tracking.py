@@ -5,6 +5,7 @@ checkpoint, and what lies beyond the checkpoint a run resumes from is cut off: n
 """
 
 import json
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -37,7 +38,7 @@ class Tracker(Protocol):
 
 
 class JsonlTracker:
-    """One JSON object per line in `folder`/metrics.jsonl; figures and files beside it."""
+    """One JSON object per line in `folder`/metrics.jsonl, with the Unix time; figures and files beside it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -76,7 +77,7 @@ class JsonlTracker:
 
     def _append(self, line: Mapping[str, Any]) -> None:
         with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+            file.write(json.dumps({**line, "time": time.time()}) + "\n")
 
 
 def read_lines(folder: Path) -> Iterator[dict[str, Any]]:

@@ -6,6 +6,7 @@ disk, and one rename commits it. Whoever reads sees the old state or the new one
 
 import contextlib
 import errno
+import glob
 import os
 import shutil
 import socket
@@ -20,16 +21,16 @@ from storage.errors import DiskError, RecipeError
 
 def write_file(path: Path, data: bytes) -> None:
     """Replace the file at `path` by `data`, durably and in one step."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        with disk_errors(path):
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
             partial.write_bytes(data)
             sync(partial)
             partial.replace(path)
             sync(path.parent)
-    finally:
-        partial.unlink(missing_ok=True)
+        finally:
+            partial.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -39,20 +40,16 @@ def staged(target: Path) -> Iterator[Path]:
     Raises RecipeError: something stands at `target` (what is committed is never written again).
     Raises DiskError: writing failed, or the disk is full.
     """
-    if target.exists():
-        raise RecipeError(
-            f"{target} cannot be written",
-            "something stands there, and what is committed is never changed",
-            "Give another name, or remove it first",
-        )
-    target.parent.mkdir(parents=True, exist_ok=True)
-    _remove_abandoned(target)
+    _require_nothing(target)
     partial = target.with_name(f"{_partial_prefix(target)}{os.getpid()}-{uuid.uuid4().hex[:8]}")
     try:
         with disk_errors(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _remove_abandoned(target)
             partial.mkdir()
             yield partial
             sync_tree(partial)
+            _require_nothing(target)  # another process may have been faster
             partial.rename(target)
             sync(target.parent)
     finally:
@@ -102,13 +99,31 @@ def disk_errors(target: Path) -> Iterator[None]:
     except DiskError:
         raise
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EACCES):
+        if error.errno not in _REFUSALS:
             raise
         raise DiskError(
             f"{target} could not be written",
             os.strerror(error.errno),
-            "Free some space or choose another disk; nothing half-written was left",
+            "Free some space or choose another place; nothing half-written was left",
         ) from error
+
+
+_REFUSALS = frozenset(
+    (
+        *(errno.ENOSPC, errno.EDQUOT, errno.EIO),  # the disk is full or broken
+        *(errno.EROFS, errno.EACCES, errno.EPERM),  # it is not ours to write
+        *(errno.EEXIST, errno.ENOTDIR),  # a file stands where a folder should
+    )
+)
+
+
+def _require_nothing(target: Path) -> None:
+    if target.exists():
+        raise RecipeError(
+            f"{target} cannot be written",
+            "something stands there, and what is committed is never changed",
+            "Give another name, or remove it first",
+        )
 
 
 def _partial_prefix(target: Path) -> str:
@@ -117,6 +132,6 @@ def _partial_prefix(target: Path) -> str:
 
 def _remove_abandoned(target: Path) -> None:
     """Remove what processes of this host that are gone left while writing `target`."""
-    for path in target.parent.glob(f"{_partial_prefix(target)}*"):
+    for path in target.parent.glob(f"{glob.escape(_partial_prefix(target))}*"):
         if not psutil.pid_exists(int(path.name.rsplit("-", 2)[1])):
             shutil.rmtree(path, ignore_errors=True)

@@ -119,21 +119,22 @@ def _parse(directory: Path, kind: str | None) -> Manifest:
         )
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
+        if int(content["format"]) > FORMAT:
+            raise DataError(f"{path} is newer than this program", f"format {content['format']}", "Upgrade distgan")
         objects = {name: (int(size), str(digest)) for name, (size, digest) in content["objects"].items()}
         manifest = Manifest(content["kind"], content["facts"], objects, content["digest"])
-        version = int(content["format"])
         whole = manifest.digest == _digest(manifest.kind, manifest.facts, objects)
         inside = all(_stays_inside(name) for name in objects)
+    except DataError:
+        raise
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{path} is damaged", str(error), "Make it again, or restore it from a copy") from None
-    if version > FORMAT:
-        raise DataError(f"{path} is newer than this program", f"format {version}", "Upgrade distgan")
     if not (whole and inside):
         raise DataError(
             f"{path} is damaged", "its digest does not match its content", "Make it again, or restore it from a copy"
         )
     if kind is not None and manifest.kind != kind:
-        raise DataError(f"{directory} is not a {kind}", f"a {manifest.kind}", f"Give the path of a {kind}")
+        raise DataError(f"{directory} is no {kind}", f"its kind is {manifest.kind}", f"Give the path of a {kind}")
     return manifest
 
 

@@ -21,6 +21,8 @@ from storage.manifest import Manifest, read_manifest
 from storage.store import open_array
 
 KIND = "patch store"
+CHUNKS_PER_READ = 16
+"""Zarr decodes the chunks of one read side by side: 16 MiB came 1.7 times as fast as 1 MiB on two cores."""
 Patches = NDArray[Any]
 """N C H W, uint8 or uint16."""
 
@@ -68,10 +70,10 @@ class PatchStore:
         """Names the content of the store."""
         return self.manifest.digest
 
-    def chunks(self) -> Iterator[tuple[int, Patches]]:
-        """Every inner chunk in order, with the row it begins at."""
+    def blocks(self, chunks: int = 1) -> Iterator[tuple[int, Patches]]:
+        """Every sample in order, so many inner chunks at a time, with the row each block begins at."""
         array = open_array(self.path / "images")
-        rows = array.chunks[0]
+        rows = array.chunks[0] * chunks
         for start in range(0, array.shape[0], rows):
             yield start, np.asarray(array[start : start + rows])
 
@@ -88,12 +90,12 @@ class PatchStore:
                 "Choose fewer with data.subset or data.fraction",
             )
         images = np.empty((len(rows), *self.shape[1:]), self.dtype)
-        for start, chunk in self.chunks():
-            first, last = np.searchsorted(rows, (start, start + len(chunk)))
-            if last - first == len(chunk):
-                images[first:last] = chunk
+        for start, block in self.blocks(CHUNKS_PER_READ):
+            first, last = np.searchsorted(rows, (start, start + len(block)))
+            if last - first == len(block):
+                images[first:last] = block
             elif last > first:
-                images[first:last] = chunk[rows[first:last] - start]
+                images[first:last] = block[rows[first:last] - start]
         return images
 
 

@@ -1,6 +1,7 @@
 """Run independent leaf tasks in parallel: each opens what it needs by path and writes one shard."""
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
 from typing import TypeVar
 
@@ -15,7 +16,7 @@ Result = TypeVar("Result")
 def run_tasks(task: Callable[[Item], Result], items: Sequence[Item], threads: int, progress: Progress) -> list[Result]:
     """`task(item)` for every item on Dask's threads, in the order of `items`.
 
-    The first error ends the work and is raised.
+    The first error ends the work and is raised, once no task is running any more.
     """
     lock = Lock()
     done = 0
@@ -29,4 +30,5 @@ def run_tasks(task: Callable[[Item], Result], items: Sequence[Item], threads: in
         return result
 
     graph = [dask.delayed(counted, pure=False)(item) for item in items]
-    return list(dask.compute(*graph, scheduler="threads", num_workers=threads))
+    with ThreadPoolExecutor(threads) as pool:
+        return list(dask.compute(*graph, scheduler="threads", pool=pool))

@@ -1,0 +1,71 @@
+"""A recipe small enough to train on Ray in seconds, over a store with two groups."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cluster.home import Home
+from storage.ingest import ingest
+from storage.preprocess import Preparation, prepare
+
+RECIPE = """
+[run]
+name = "tiny"
+images = 960
+batch_size = 16
+workers = 2
+virtual_shards = 2
+log_every_images = 160
+
+[data]
+store = "{store}"
+split = {{ by = "embryo", held_out = 0.3 }}
+
+[method]
+name = "wgan_gp"
+preset = "small"
+width = 4
+critic_steps = 2
+
+[evaluate]
+every_images = 320
+samples = 100
+
+[checkpoint]
+every_images = 160
+"""
+
+
+@pytest.fixture(scope="session")
+def patches(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """24 images of 4 embryos, cut into 384 patches of 32 x 32."""
+    folder = tmp_path_factory.mktemp("patches")
+    random = np.random.default_rng(0)
+    for number in range(24):
+        path = folder / "raw" / f"emb{number % 4}_{number:02d}.png"
+        path.parent.mkdir(exist_ok=True)
+        y, x = np.mgrid[:128, :128]
+        wave = np.sin(y / random.uniform(3, 9)) * np.sin(x / random.uniform(3, 9))
+        Image.fromarray((127 + 90 * wave + random.normal(0, 9, wave.shape)).clip(0, 255).astype(np.uint8)).save(path)
+    ingest(folder / "raw", folder / "images.zarr", lambda file: {"embryo": file[:4]})
+    prepare(folder / "images.zarr", folder / "patches.zarr", Preparation(32, "tiled"))
+    return folder / "patches.zarr"
+
+
+@pytest.fixture(scope="session")
+def recipe(patches: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The recipe file."""
+    path = tmp_path_factory.mktemp("recipe") / "tiny.toml"
+    path.write_text(RECIPE.format(store=patches))
+    return path
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
+    """An empty $DISTGAN_HOME, and no Ray or MLflow address from outside."""
+    monkeypatch.setenv("DISTGAN_HOME", str(tmp_path / "home"))
+    for name in ("RAY_ADDRESS", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "MLFLOW_TRACKING_URI"):
+        monkeypatch.delenv(name, raising=False)
+    return Home.here()

@@ -1,0 +1,139 @@
+"""A run on Ray: killed workers, killed drivers, stopped runs; the end is that of the undisturbed run."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import torch
+
+from cluster.home import Home
+from cluster.registry import list_versions, resolve
+from cluster.tracking import connect
+from distgan.checkpoint import Checkpoints
+from distgan.config import read_config
+from distgan.distributed import Group
+from distgan.model import load_model
+from distgan.running import run
+
+pytestmark = pytest.mark.cluster
+
+
+@pytest.fixture(scope="module")
+def golden(recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The state digest of the same recipe in one process, without Ray, undisturbed."""
+    folder = tmp_path_factory.mktemp("golden")
+    run(read_config(recipe, ["run.workers=1"]), folder, Group(), torch.device("cpu"))
+    snapshot = Checkpoints(folder / "checkpoints", 2).latest()
+    assert snapshot is not None
+    return str(snapshot.facts["state_sha256"])
+
+
+def start(recipe: Path, *arguments: str) -> "subprocess.Popen[str]":
+    """`distgan train` as a user would start it."""
+    command = [sys.executable, "-m", "distgan.cli", "train", str(recipe), "--json", *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def finish(process: "subprocess.Popen[str]") -> dict[str, Any]:
+    out, err = process.communicate(timeout=400)
+    assert process.returncode == 0, err
+    return json.loads(out.splitlines()[-1])
+
+
+def wait_for(happened: Callable[[], object], process: "subprocess.Popen[str]") -> None:
+    for _ in range(4000):
+        if happened():
+            return
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.05)
+    pytest.fail("it never happened")
+
+
+def ray_workers(process: "subprocess.Popen[str]") -> list[psutil.Process]:
+    """The training workers below a driver."""
+    found = psutil.Process(process.pid).children(recursive=True)
+    return [one for one in found if "RayTrainWorker" in " ".join(one.cmdline())]
+
+
+def committed(home: Home) -> int:
+    return Checkpoints(home.run("tiny") / "checkpoints", 2).committed_images()
+
+
+def points(home: Home, run_id: str, key: str) -> list[int]:
+    """At which images seen MLflow has this metric, in the order it came."""
+    return [metric.step for metric in connect(home).get_metric_history(run_id, key)]
+
+
+def test_a_killed_worker_is_replaced_and_the_end_is_the_same(recipe: Path, home: Home, golden: str) -> None:
+    process = start(recipe)
+    wait_for(lambda: committed(home) >= 320, process)
+    victim = ray_workers(process)[0]
+    victim.kill()
+    result = finish(process)
+    assert result["state_sha256"] == golden
+    assert result["images_seen"] == 960
+    assert result["virtual_shards"] == 2
+    assert points(home, result["run_id"], "kid") == [0, 320, 640, 960]
+    assert points(home, result["run_id"], "loss/penalty") == [160, 320, 480, 640, 800, 960]
+    assert points(home, result["run_id"], "kid_floor") == [0]
+
+    (version,) = list_versions(home)
+    assert (version.name, version.version, version.aliases) == ("tiny", 1, ("candidate",))
+    model = load_model(resolve(home, "models:/tiny@candidate"))
+    assert model.card["state_sha256"] == golden
+    assert model.digest == version.digest
+    pictures = [one.path for one in connect(home).list_artifacts(result["run_id"], "figures")]
+    assert "figures/samples-000000000960.png" in pictures
+
+    again = finish(start(recipe, "--resume"))
+    assert again["model"] == "models:/tiny/1", "a finished run is not registered twice"
+    assert points(home, result["run_id"], "kid") == [0, 320, 640, 960]
+
+
+def test_a_killed_driver_leaves_a_run_that_resumes_to_the_same_end(recipe: Path, home: Home, golden: str) -> None:
+    process = start(recipe)
+    wait_for(lambda: committed(home) >= 320, process)
+    below = psutil.Process(process.pid).children(recursive=True)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    psutil.wait_procs(below, timeout=60)
+
+    refused = start(recipe)
+    out, _ = refused.communicate()
+    assert refused.returncode == 2
+    assert "--resume" in json.loads(out.splitlines()[-1])["error"]["do"]
+
+    result = finish(start(recipe, "--resume", "--set", "run.workers=1"))
+    assert result["state_sha256"] == golden, "with another number of workers, too"
+    assert result["virtual_shards"] == 2
+    assert points(home, result["run_id"], "kid") == [0, 320, 640, 960]
+
+
+def test_a_terminated_run_commits_a_checkpoint_and_says_how_to_go_on(recipe: Path, home: Home, golden: str) -> None:
+    process = start(recipe)
+    wait_for(lambda: committed(home) >= 160, process)
+    process.terminate()
+    out, err = process.communicate(timeout=200)
+    assert process.returncode == 75, err
+    error = json.loads(out.splitlines()[-1])["error"]
+    assert error["code"] == "interrupted"
+    assert "--resume" in error["do"]
+    before = committed(home)
+    assert before < 960
+    assert connect(home).get_run((home.run("tiny") / "mlflow_run").read_text().strip()).info.status == "KILLED"
+    assert finish(start(recipe, "--resume"))["state_sha256"] == golden
+
+
+def test_an_error_that_would_happen_again_ends_the_run_with_its_own_message(recipe: Path, home: Home) -> None:
+    process = start(recipe, "--set", "optimizer.lr=1e30")
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 76, err
+    assert json.loads(out.splitlines()[-1])["error"]["code"] == "diverged"

@@ -1,0 +1,117 @@
+"""A store, a recipe and a finished run, each as small as it can be."""
+
+import copy
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from distgan.config import AnyRun, config_from_tables
+from distgan.data import Feed
+from distgan.distributed import Group
+from distgan.method import Method, build
+from distgan.methods import load_method
+from distgan.running import run
+from distgan.trainer import Trainer
+from storage.ingest import ingest
+from storage.preprocess import Preparation, prepare
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="session")
+def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of 12 pictures of 96 x 96."""
+    folder = tmp_path_factory.mktemp("raw")
+    random = np.random.default_rng(0)
+    for number in range(12):
+        y, x = np.mgrid[:96, :96]
+        wave = np.sin(y / random.uniform(3, 9)) * np.sin(x / random.uniform(3, 9))
+        picture = (127 + 90 * wave + random.normal(0, 9, wave.shape)).clip(0, 255).astype(np.uint8)
+        Image.fromarray(picture).save(folder / f"p{number:02d}.png")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def images(raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The pictures as an image store."""
+    target = tmp_path_factory.mktemp("images") / "images.zarr"
+    ingest(raw, target, lambda file: {})
+    return target
+
+
+@pytest.fixture(scope="session")
+def patches(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The image store as 108 patches of 32 x 32, nine of each picture."""
+    target = tmp_path_factory.mktemp("patches") / "patches.zarr"
+    prepare(images, target, Preparation(32, "tiled"))
+    return target
+
+
+@pytest.fixture
+def tables(patches: Path) -> dict[str, Any]:
+    """A recipe of 16 steps, to be changed at will."""
+    return _tables(patches)
+
+
+@pytest.fixture
+def make_trainer() -> Callable[..., Trainer]:
+    """trainer(tables, method=None, channels=1): in this process, on random pictures."""
+    return _trainer
+
+
+@pytest.fixture(scope="session")
+def train() -> Callable[[AnyRun, Path], None]:
+    """Train in this process, with little time for the features, and leave torch's settings as they were."""
+
+    def train_here(config: AnyRun, folder: Path) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("distgan.evaluation.TRAINING_STEPS", 5)
+            patch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+            try:
+                run(config, folder, Group(), CPU)
+            finally:
+                torch.use_deterministic_algorithms(mode=False)
+
+    return train_here
+
+
+@pytest.fixture(scope="session")
+def finished(
+    patches: Path, train: Callable[[AnyRun, Path], None], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Path]:
+    """The folder of a run that nothing disturbed; not to be changed."""
+    folder = tmp_path_factory.mktemp("finished")
+    train(config_from_tables(_tables(patches), "the test"), folder)
+    before = sorted(folder.rglob("*"))
+    yield folder
+    assert sorted(folder.rglob("*")) == before
+
+
+def _tables(patches: Path) -> dict[str, Any]:
+    return {
+        "run": {"name": "tiny", "images": 128, "batch_size": 8, "virtual_shards": 2, "log_every_images": 16},
+        "data": {"store": str(patches), "split": {"by": "file", "held_out": 0.25}},
+        "method": {"name": "wgan_gp", "width": 4, "noise": 8, "critic_steps": 2},
+        "ema": {"half_life_images": 20},
+        "evaluate": {"every_images": 64, "samples": 100},
+        "checkpoint": {"every_images": 32},
+    }
+
+
+def _trainer(tables: dict[str, Any], channels: int = 1, method: Method | None = None) -> Trainer:
+    config = config_from_tables(copy.deepcopy(tables), "the test")
+    if method is None:
+        method = build(load_method(config.method.name), config.method, (channels, 32, 32), config.run.seed)
+    return Trainer(config, method, _feed(channels, config.run.seed), Group())
+
+
+def _feed(channels: int, seed: int) -> Feed:
+    pictures = np.random.default_rng(0).integers(0, 256, (40, channels, 32, 32), np.uint8)
+    store: Any = SimpleNamespace(read=lambda rows: pictures[rows], value_range=(0.0, 255.0))
+    return Feed(store, np.arange(len(pictures)), seed, CPU)
