@@ -50,6 +50,7 @@ def session(config: AnyRun, home: Home) -> Iterator[None]:
             "Check the address, and that RAY_AUTH_TOKEN_PATH names the token of that cluster",
         ) from None
     try:
+        _check_resources(config, ray.cluster_resources())
         yield
     finally:
         ray.shutdown()
@@ -98,6 +99,18 @@ def package_folders() -> list[str]:
             "our packages do not come from one place", found, "Uninstall the other distribution that has this name"
         )
     return [str(folder) for folder in folders.values()]
+
+
+def _check_resources(config: AnyRun, there: dict[str, float]) -> None:
+    """Ray would wait for ever for what the cluster has not."""
+    run = config.run
+    for kind, each in (("CPU", run.cpus_per_worker), ("GPU", run.gpus_per_worker)):
+        if run.workers * each > there.get(kind, 0):
+            raise ServiceError(
+                f"the recipe wants more {kind}s than there are",
+                f"{run.workers} worker(s) with {each:g} each, and Ray has {there.get(kind, 0):g}",
+                f"Lower run.workers or run.{kind.lower()}s_per_worker, or use a larger cluster",
+            )
 
 
 def _check_answers(address: str) -> None:

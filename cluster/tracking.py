@@ -132,6 +132,7 @@ class Delivery:
 @contextlib.contextmanager
 def answering(home: Home) -> Iterator[None]:
     """Turn MLflow's refusals and silences into a ServiceError."""
+    _set_environment()
     from mlflow.exceptions import MlflowException
 
     try:
@@ -146,16 +147,21 @@ def answering(home: Home) -> Iterator[None]:
 
 def connect(home: Home) -> Any:
     """A client of the MLflow of this home."""
+    _set_environment()
+    home.path.mkdir(parents=True, exist_ok=True)
+    from mlflow import MlflowClient
+
+    return MlflowClient(tracking_uri=home.tracking_uri, registry_uri=home.tracking_uri)
+
+
+def _set_environment() -> None:
+    """What MLflow must find when it is imported."""
     # A dead server must cost seconds, not the four minutes of the defaults.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
     os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    home.path.mkdir(parents=True, exist_ok=True)
-    from mlflow import MlflowClient
-
-    return MlflowClient(tracking_uri=home.tracking_uri, registry_uri=home.tracking_uri)
 
 
 def _experiment(client: Any, home: Home) -> str:

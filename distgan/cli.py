@@ -163,8 +163,11 @@ def sample(options: argparse.Namespace) -> Result:
     from cluster.registry import resolve
     from distgan.inference.sample import write_samples
     from distgan.model import load_model
+    from distgan.terminal import progress_bar
 
-    shape = write_samples(load_model(resolve(Home.here(), options.model)), options.out, options.count, options.seed)
+    model = load_model(resolve(Home.here(), options.model))
+    with progress_bar("sampling") as progress:
+        shape = write_samples(model, options.out, options.count, options.seed, progress)
     _say(f"{shape[0]} images: {options.out}")
     return {"out": str(options.out), "shape": list(shape)}
 

@@ -8,9 +8,9 @@ import difflib
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Generic, Literal, TypeVar, get_args
+from typing import Annotated, Any, Generic, Literal, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator, model_validator
 
 from distgan.method import MethodConfig
 from distgan.methods import load_method
@@ -18,7 +18,11 @@ from storage.errors import MissingError, RecipeError
 from storage.names import safe_name
 
 Tables = dict[str, Any]
+Seed = Annotated[int, Field(ge=0, lt=2**62)]
+Decay = Annotated[float, Field(ge=0, lt=1)]
 RECIPES = Path(__file__).parent / "recipes"
+NOT_TOML = (ValueError, RecursionError)
+"""What tomllib raises; also for numbers of thousands of digits, and for very deep brackets."""
 
 
 class Section(BaseModel):
@@ -36,11 +40,11 @@ class Run(Section):
     """
 
     name: str
-    seed: int = Field(0, ge=0, lt=2**62)
+    seed: Seed = 0
     images: int = Field(gt=0)
     batch_size: int = Field(gt=0)
     workers: int = Field(1, ge=1)
-    virtual_shards: int = Field(0, ge=0)
+    virtual_shards: int = Field(1, ge=1)
     reduction: Literal["exact", "fast"] = "exact"
     threads_per_worker: int = Field(1, ge=1)
     cpus_per_worker: float = Field(1.0, gt=0)
@@ -74,7 +78,7 @@ class Split(Section):
 
     by: str
     held_out: float = Field(0.1, ge=0, lt=1)
-    seed: int = Field(0, ge=0)
+    seed: Seed = 0
 
 
 class Data(Section):
@@ -98,7 +102,7 @@ class Optimizer(Section):
 
     kind: Literal["adam", "rmsprop", "sgd"] = "adam"
     lr: float = Field(gt=0)
-    betas: tuple[float, float] = (0.9, 0.999)
+    betas: tuple[Decay, Decay] = (0.9, 0.999)
     schedule: Literal["constant", "linear", "cosine"] = "constant"
     warmup_images: int = Field(0, ge=0)
 
@@ -136,9 +140,9 @@ class Prepare(Section):
 
     source: str
     patch: Patch
-    operations: tuple[dict[str, Any], ...] = ()
+    operations: tuple[dict[str, JsonValue], ...] = ()
     subset: dict[str, list[str | int]] = {}
-    seed: int = Field(0, ge=0)
+    seed: Seed = 0
     threads: int = Field(2, ge=1)
 
 
@@ -206,7 +210,7 @@ def read_tables(recipe: Path, overrides: Sequence[str] = ()) -> Tables:
         raise MissingError(f"there is no recipe {recipe}", f"the recipes that come along are {known}", "Check the path")
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except NOT_TOML as error:
         raise RecipeError(f"{path} is not a TOML file", str(error), "Mend that line") from None
     for override in overrides:
         apply_override(tables, override)
@@ -220,7 +224,7 @@ def apply_override(tables: Tables, override: str) -> None:
         raise RecipeError("--set wants KEY=VALUE", repr(override), "Write for example --set method.penalty=5")
     try:
         value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except NOT_TOML:
         value = text
     *parents, last = key.strip().split(".")
     for parent in parents:
@@ -237,7 +241,7 @@ def config_from_tables(tables: Mapping[str, Any], origin: str) -> AnyRun:
         raise RecipeError(f"{origin} names no method", "no method.name", 'Add name = "wgan_gp" under [method]')
     kind = load_method(method["name"])
     preset = method.get("preset", "default")
-    if preset not in kind.presets:
+    if not isinstance(preset, str) or preset not in kind.presets:
         known = ", ".join(kind.presets)
         raise RecipeError(
             f"{method['name']} has no preset {preset!r}",
@@ -261,13 +265,14 @@ def _per_network(table: Any, networks: tuple[str, ...]) -> Any:
     """One complete optimizer table per network: the common keys, overridden by the network's own."""
     if not isinstance(table, Mapping):
         return table
-    common = {key: value for key, value in table.items() if not isinstance(value, Mapping)}
+    common = {key: value for key, value in table.items() if key not in networks and not isinstance(value, Mapping)}
     unknown = [key for key, value in table.items() if isinstance(value, Mapping) and key not in networks]
     if unknown:
         raise RecipeError(
             f"[optimizer.{unknown[0]}] names no network", f"the networks are {', '.join(networks)}", "Use one of these"
         )
-    return {name: common | dict(table.get(name, {})) for name in networks}
+    own = {name: table.get(name, {}) for name in networks}
+    return {name: _merge(common, value) if isinstance(value, Mapping) else value for name, value in own.items()}
 
 
 def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> Tables:

@@ -81,6 +81,8 @@ def _survey_picture(path: Path) -> ImageFacts:
             known = ", ".join(_MODES)
             raise DataError("the picture has an unknown kind of pixel", image.mode, f"Save it as one of {known}")
         samples, dtype = _MODES[image.mode]
+        if dtype == "uint8" and "16" in str(image.tile):
+            raise DataError("Pillow keeps only 8 of the 16 bits of such a picture", image.mode, "Save it as TIFF")
         stored = (image.height, image.width) + ((samples,) if samples > 1 else ())
         return ImageFacts((1, samples, 1, image.height, image.width), stored, dtype, _channel_names(samples))
 
@@ -102,20 +104,31 @@ def _plain(image: Image.Image) -> Image.Image:
 
 def _survey_tiff(path: Path) -> ImageFacts:
     with _decoding(path), tifffile.TiffFile(path) as file:
-        series = file.series[0]
+        series = _only_series(file)
         shape = _shape_tczyx(series.axes, series.shape)
         dtype = "uint8" if series.dtype == bool else np.dtype(series.dtype).name
-        _check_declared_size(file, path)
+        _check_declared_size(series, path)
         return ImageFacts(shape, tuple(series.shape), dtype, _channel_names(shape[1]), _pixel_um(file))
 
 
 def _read_tiff(path: Path) -> Frames:
     with _decoding(path), tifffile.TiffFile(path) as file:
-        series = file.series[0]
+        series = _only_series(file)
         pixels = _without_booleans(series.asarray(maxworkers=1))
         kept = "".join(_meaning(axis) for axis in series.axes)
         order = [kept.index(axis) for axis in "TCZYX" if axis in kept]
         return np.ascontiguousarray(pixels.transpose(order).reshape(_shape_tczyx(series.axes, series.shape)))
+
+
+def _only_series(file: tifffile.TiffFile) -> tifffile.TiffPageSeries:
+    """The image of a file, which may have a thumbnail; never one of several, nor what other files hold."""
+    first, *others = [one for one in file.series if not one.keyframe.is_reduced] or file.series
+    if others:
+        shapes = [first.shape, *(one.shape for one in others)]
+        raise DataError("the file holds several images", f"shapes {shapes}", "Save each in a file of its own")
+    if first.is_multifile:
+        raise DataError("the image is spread over several files", file.filename, "Save it in one file")
+    return first
 
 
 def _meaning(axis: str) -> str:
@@ -139,12 +152,11 @@ def _shape_tczyx(axes: str, shape: tuple[int, ...]) -> tuple[int, int, int, int,
     return (sizes.get("T", 1), sizes.get("C", 1), sizes.get("Z", 1), sizes["Y"], sizes["X"])
 
 
-def _check_declared_size(file: tifffile.TiffFile, path: Path) -> None:
+def _check_declared_size(series: tifffile.TiffPageSeries, path: Path) -> None:
     """A header that declares more than the file can hold is a truncation, or an attack."""
-    pages = file.series[0].keyframe
+    pages = series.keyframe
     if pages.compression == 1 and pages.dataoffsets:
-        declared = math.prod(file.series[0].shape) * np.dtype(file.series[0].dtype).itemsize
-        packed = declared * pages.bitspersample // (8 * np.dtype(file.series[0].dtype).itemsize)
+        packed = math.prod(series.shape) * pages.bitspersample // 8
         if packed > path.stat().st_size:
             raise DataError(
                 "the file is truncated",
@@ -163,9 +175,16 @@ def _pixel_um(file: tifffile.TiffFile) -> tuple[float | None, float | None, floa
     if file.is_imagej and file.imagej_metadata:
         spacing = file.imagej_metadata.get("spacing")
         unit = file.imagej_metadata.get("unit")
-        is_um = unit in ("micron", "um", "\\u00B5m", "µm")
-        return (float(spacing) if spacing and is_um else None, None, None)
+        if unit in ("micron", "um", "\\u00B5m", "µm"):
+            y, x = (_edge(file.pages[0].tags.get(f"{axis}Resolution")) for axis in "YX")
+            return (float(spacing) if spacing else None, y, x)
     return (None, None, None)
+
+
+def _edge(resolution: tifffile.TiffTag | None) -> float | None:
+    """A resolution is a fraction, pixels per so many units."""
+    pixels, units = resolution.value if resolution else (0, 0)
+    return units / pixels if pixels else None
 
 
 def _ome_um(pixels: dict[str, Any], axis: str) -> float | None:

@@ -11,6 +11,7 @@ from distgan import plots
 from distgan.data import from_unit_range
 from distgan.method import Batch, Step
 from distgan.model import Model
+from storage.datasets import Progress
 from storage.durable import disk_errors
 from storage.errors import RecipeError
 from storage.patches import Patches
@@ -28,7 +29,7 @@ def sample(model: Model, count: int, seed: int) -> Iterator[torch.Tensor]:
         yield images[: min(BATCH, count - start)]
 
 
-def write_samples(model: Model, out: Path, count: int, seed: int) -> tuple[int, ...]:
+def write_samples(model: Model, out: Path, count: int, seed: int, progress: Progress) -> tuple[int, ...]:
     """Write samples as a grid to look at (.png), or in the values of the store (.npy, .tif); returns N C H W.
 
     Raises RecipeError: the path has another suffix.
@@ -39,7 +40,11 @@ def write_samples(model: Model, out: Path, count: int, seed: int) -> tuple[int, 
             str(out),
             f"Use one of {', '.join(SUFFIXES)}",
         )
-    images = torch.cat(list(sample(model, count, seed)))
+    parts: list[torch.Tensor] = []
+    for part in sample(model, count, seed):
+        parts.append(part)
+        progress(sum(map(len, parts)), count)
+    images = torch.cat(parts)
     out.parent.mkdir(parents=True, exist_ok=True)
     with disk_errors(out):
         if out.suffix == ".png":

@@ -1,6 +1,6 @@
 """What one would write without distgan: the same networks, data and updates in one plain loop.
 
-    python hand_loop.py STORE BATCH_SIZE IMAGES    prints images per second after the first steps
+python hand_loop.py STORE BATCH_SIZE IMAGES    prints images per second after the first steps
 """
 
 import sys

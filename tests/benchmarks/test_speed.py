@@ -65,9 +65,7 @@ def distgan_train(patches: Path, home: Path, monkeypatch: pytest.MonkeyPatch) ->
     return seen / (logged[-1]["time"] - logged[0]["time"]), lines[0]["time"] - started
 
 
-def test_trainer_against_a_hand_written_loop(
-    patches: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_trainer_against_a_hand_written_loop(patches: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     ours, hands, starts = [], [hand_loop(patches)], []
     for turn in range(3):

@@ -50,6 +50,13 @@ def test_nobody_at_the_address_is_said_in_seconds(recipe: Path, home: Home) -> N
         pytest.fail("it joined a cluster that is not there")
 
 
+@pytest.mark.cluster
+def test_more_gpus_than_there_are_is_said_instead_of_waited_for(recipe: Path, home: Home) -> None:
+    config = read_config(recipe, ["run.gpus_per_worker=64"])
+    with pytest.raises(ServiceError, match=r"more GPUs than there are"), session(config, home):
+        pytest.fail("it would wait for ever")
+
+
 def test_a_store_that_is_not_there_is_said_before_ray_starts(recipe: Path, home: Home) -> None:
     config = read_config(recipe, ["data.store=nowhere.zarr"])
     with pytest.raises(FileNotFoundError, match=r"nowhere\.zarr"):

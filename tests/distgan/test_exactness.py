@@ -67,7 +67,9 @@ def test_the_digests_tell_runs_and_steps_apart(digests: dict[tuple[str, int], st
 def test_a_fast_sum_is_the_same_on_all_ranks_and_nearly_the_exact_one(
     folder: Path, digests: dict[tuple[str, int], str], workers: int
 ) -> None:
-    ranks = {digest for (what, _), digest in digests.items() if what.startswith("fast") and what.endswith(f"-{workers}")}
+    ranks = {
+        digest for (what, _), digest in digests.items() if what.startswith("fast") and what.endswith(f"-{workers}")
+    }
     assert len(ranks) == 1
     exact, fast = (load_file(folder / f"{mode}-{workers}.safetensors") for mode in ("exact", "fast"))
     gradients = [name for name in exact if name.startswith("optimizer.critic.exp_avg.")]  # of the first step, beta 0

@@ -25,7 +25,22 @@ with staged(Path(sys.argv[1])) as partial:
 """
 
 
-def no_space(*_: object) -> None:
+def write_half(target: Path, error: BaseException) -> None:
+    with staged(target) as partial:
+        (partial / "half").write_text("x")
+        raise error
+
+
+def overtaken(target: Path) -> None:
+    """Write slowly; somebody writes the same meanwhile, and must not take our directory for abandoned."""
+    with staged(target) as slow:
+        (slow / "whose").write_text("slow")
+        with staged(target) as fast:
+            (fast / "whose").write_text("fast")
+        assert (slow / "whose").exists()
+
+
+def no_space(*_: object, **__: object) -> None:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
@@ -78,9 +93,8 @@ def test_everything_is_on_the_disk_before_the_rename_and_the_rename_after(
 
 @pytest.mark.parametrize("error", [ValueError("ours"), KeyboardInterrupt(), SystemExit(), FileNotFoundError(2, "gone")])
 def test_an_exception_in_the_block_leaves_nothing_and_is_not_disguised(error: BaseException, tmp_path: Path) -> None:
-    with pytest.raises(type(error)), staged(tmp_path / "store") as partial:
-        (partial / "half").write_text("x")
-        raise error
+    with pytest.raises(type(error)):
+        write_half(tmp_path / "store", error)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -111,14 +125,10 @@ def test_what_stands_at_the_target_is_refused_and_untouched(tmp_path: Path) -> N
     assert (target / "mine").read_text() == "mine"
 
 
-def test_the_second_of_two_writers_is_refused_and_the_first_untouched(tmp_path: Path) -> None:
-    """The first is alive, so that the second does not take its directory for abandoned."""
+def test_the_slower_of_two_writers_is_refused_and_the_faster_untouched(tmp_path: Path) -> None:
     target = tmp_path / "store"
-    with pytest.raises(RecipeError, match="something stands there"), staged(target) as slow:
-        (slow / "whose").write_text("slow")
-        with staged(target) as fast:
-            (fast / "whose").write_text("fast")
-        assert (slow / "whose").exists()
+    with pytest.raises(RecipeError, match="something stands there"):
+        overtaken(target)
     assert (target / "whose").read_text() == "fast"
     assert list(tmp_path.iterdir()) == [target]
 

@@ -1,0 +1,223 @@
+"""The loop, seen by methods small enough to be worked by hand."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from distgan.method import Method, MethodConfig, Step, Term, Terms, Turn
+from distgan.trainer import Trainer
+
+MakeTrainer = Callable[..., Trainer]
+
+
+class Toy(Method):
+    """Two networks of one weight each; a test says which turns there are."""
+
+    Config = MethodConfig
+    networks: ClassVar[tuple[str, ...]] = ("critic", "generator")  # the names in the recipe
+    averaged: ClassVar[tuple[str, ...]] = ("generator",)
+
+    def __init__(self, *turns: Turn) -> None:
+        super().__init__(None, (1, 32, 32))
+        self.critic = nn.Linear(1, 1, bias=False)
+        self.generator = nn.Linear(1, 1, bias=False)
+        nn.init.constant_(self.critic.weight, 2.0)
+        nn.init.constant_(self.generator.weight, 3.0)
+        self.given = turns
+        self.seen: list[dict[str, float]] = []
+
+    def turns(self) -> tuple[Turn, ...]:
+        return self.given
+
+    def after_step(self, terms: Terms) -> None:
+        self.seen.append({name: value.item() for name, value in terms.items()})
+
+    def preview(self, step: Step) -> Tensor:
+        raise NotImplementedError
+
+    @property
+    def weights(self) -> tuple[float, float]:
+        return self.critic.weight.item(), self.generator.weight.item()
+
+
+@pytest.fixture
+def sgd(tables: dict[str, Any]) -> dict[str, Any]:
+    """A recipe by which a weight moves by minus a tenth of its gradient."""
+    return tables | {"optimizer": {"kind": "sgd", "lr": 0.1, "betas": [0.0, 0.9]}}
+
+
+def test_a_term_goes_into_the_networks_it_names_and_no_others(sgd: dict[str, Any], make_trainer: MakeTrainer) -> None:
+    toy = Toy()
+
+    def loss(step: Step) -> Mapping[str, Tensor | Term]:
+        product = toy.critic(toy.generator(torch.ones(1, 1))).sum()  # 2 x 3, one forward pass
+        return {
+            "both": product,
+            "one": Term(10 * product, into=("generator",)),
+            "also both": Term(100 * product, into=("critic", "generator")),
+        }
+
+    toy.given = (Turn("all", ("critic", "generator"), loss),)
+    terms = make_trainer(sgd, method=toy).step()
+    assert toy.weights == pytest.approx((2 - 0.1 * 101 * 3, 3 - 0.1 * 111 * 2))
+    assert {name: value.item() for name, value in terms.items()} == {"both": 6, "one": 60, "also both": 600}
+
+
+def test_a_turn_moves_its_own_networks_alone(sgd: dict[str, Any], make_trainer: MakeTrainer) -> None:
+    toy = Toy()
+    toy.given = (Turn("critic", ("critic",), lambda _: {"l": toy.critic(toy.generator(torch.ones(1, 1))).sum()}),)
+    make_trainer(sgd, method=toy).step()
+    assert toy.weights == pytest.approx((2 - 0.1 * 3, 3))
+    assert toy.generator.weight.grad is None
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_frozen_parameters_stay_frozen_and_the_others_are_thawed_after_a_turn(
+    sgd: dict[str, Any], make_trainer: MakeTrainer, fails: bool
+) -> None:
+    toy = Toy()
+    toy.frozen = nn.Linear(1, 1)
+    toy.frozen.requires_grad_(False)
+
+    def loss(step: Step) -> Mapping[str, Tensor]:
+        flags.append([p.requires_grad for p in toy.parameters()])
+        if fails:
+            raise ZeroDivisionError
+        return {"l": toy.critic(torch.ones(1, 1)).sum()}
+
+    flags: list[list[bool]] = []
+    toy.given = (Turn("critic", ("critic",), loss),)
+    trainer = make_trainer(sgd, method=toy)
+    if fails:
+        with pytest.raises(ZeroDivisionError):
+            trainer.step()
+    else:
+        trainer.step()
+    assert flags[0] == [True, False, False, False]
+    assert [p.requires_grad for p in toy.parameters()] == [True, True, False, False]
+
+
+def test_repeats_share_the_batch_and_each_moves_the_weights(sgd: dict[str, Any], make_trainer: MakeTrainer) -> None:
+    toy, calls = Toy(), []
+
+    def loss(step: Step) -> Mapping[str, Tensor]:
+        calls.append((step.repeat, step.shard, step.images_seen, step.batch.images.sum().item()))
+        return {"l": toy.critic(torch.ones(1, 1)).sum()}
+
+    toy.given = (Turn("critic", ("critic",), loss, times=3),)
+    trainer = make_trainer(sgd, method=toy)
+    trainer.step()
+    assert [call[:3] for call in calls] == [(repeat, shard, 0) for repeat in range(3) for shard in range(2)]
+    assert len({call[3] for call in calls}) == 2  # the two shards
+    assert toy.weights[0] == pytest.approx(2 - 3 * 0.1)
+    assert trainer.images_seen == 8
+
+
+def test_a_turn_is_taken_at_every_nth_batch_and_images_count_once(
+    sgd: dict[str, Any], make_trainer: MakeTrainer
+) -> None:
+    toy = Toy()
+    toy.given = (
+        Turn("critic", ("critic",), lambda _: {"c": toy.critic(torch.ones(1, 1)).sum()}),
+        Turn("generator", ("generator",), lambda _: {"g": toy.generator(torch.ones(1, 1)).sum()}, every=3),
+    )
+    trainer = make_trainer(sgd, method=toy)
+    for _ in range(7):
+        trainer.step()
+    assert ["g" in terms for terms in toy.seen] == [False, False, True, False, False, True, False]
+    assert toy.weights == pytest.approx((2 - 0.7, 3 - 0.2))
+    assert (trainer.images_seen, trainer.steps) == (56, 7)
+
+
+def test_terms_and_gradients_are_means_over_the_shards(sgd: dict[str, Any], make_trainer: MakeTrainer) -> None:
+    toy = Toy()
+    toy.given = (Turn("critic", ("critic",), lambda s: {"l": (1 + 4 * s.shard) * toy.critic(torch.ones(1, 1)).sum()}),)
+    terms = make_trainer(sgd, method=toy).step()
+    assert toy.seen == [{"l": 6.0}]  # the mean of 1 x 2 and 5 x 2
+    assert terms["l"].item() == 6.0
+    assert toy.weights[0] == pytest.approx(2 - 0.1 * 3)
+
+
+def test_running_statistics_move_by_the_mean_of_what_each_shard_moves_them(
+    sgd: dict[str, Any], make_trainer: MakeTrainer
+) -> None:
+    toy = Toy()
+    toy.critic = nn.Sequential(nn.BatchNorm1d(1, momentum=0.5), nn.Linear(1, 1))
+    toy.given = (
+        Turn("critic", ("critic",), lambda s: {"l": toy.critic(torch.tensor([[-1.0], [1.0]]) + 4 * s.shard).sum()}),
+    )
+    make_trainer(sgd, method=toy).step()
+    norm = toy.critic[0]
+    assert norm.running_mean.item() == 1.0  # half way from 0 to the mean of 0 and 4
+    assert norm.running_var.item() == 1.5  # half way from 1 to 2
+    assert norm.num_batches_tracked.item() == 1
+
+
+def test_the_shards_of_the_steps_are_the_stream_of_samples(sgd: dict[str, Any], make_trainer: MakeTrainer) -> None:
+    toy, shown = Toy(), []
+
+    def loss(step: Step) -> Mapping[str, Tensor]:
+        shown.append(step.batch.images)
+        return {"l": toy.critic(torch.ones(1, 1)).sum()}
+
+    toy.given = (Turn("critic", ("critic",), loss),)
+    trainer = make_trainer(sgd, method=toy)
+    for _ in range(6):  # 48 of 40 samples: over the end of an epoch
+        trainer.step()
+    assert {len(part) for part in shown} == {4}
+    assert torch.equal(torch.cat(shown), trainer.feed.batch(0, 48).images)
+
+
+def test_the_average_forgets_by_half_lives_and_begins_with_short_ones(
+    sgd: dict[str, Any], make_trainer: MakeTrainer
+) -> None:
+    toy = Toy()
+    toy.given = (Turn("generator", ("generator",), lambda _: {"g": toy.generator(torch.ones(1, 1)).sum()}),)
+    trainer = make_trainer(sgd | {"ema": {"half_life_images": 6}}, method=toy)
+    wanted, weight = 3.0, 3.0
+    for step in range(1, 15):
+        trainer.step()
+        weight -= 0.1
+        keep = 0.5 ** (8 / min(6, max(8 * step // 10, 1)))
+        wanted = keep * wanted + (1 - keep) * weight
+        assert trainer.average.generator.weight.item() == pytest.approx(wanted, rel=1e-5)
+    assert trainer.average.critic.weight.item() == 2.0
+
+
+def test_the_average_has_the_running_statistics_too(tables: dict[str, Any], make_trainer: MakeTrainer) -> None:
+    trainer = make_trainer(tables)
+    trainer.step()
+    trainer.step()
+    now, then = trainer.method.generator.state_dict(), trainer.average.generator.state_dict()
+    assert then["dense.1.num_batches_tracked"] == now["dense.1.num_batches_tracked"] > 0
+    assert not torch.equal(then["dense.1.running_mean"], torch.zeros_like(then["dense.1.running_mean"]))
+    assert not any(p.requires_grad for p in trainer.average.parameters())
+    assert not trainer.average.training
+
+
+def test_the_learning_rate_follows_the_images_seen(sgd: dict[str, Any], make_trainer: MakeTrainer) -> None:
+    toy = Toy()
+    toy.given = (Turn("critic", ("critic",), lambda _: {"c": toy.critic(torch.ones(1, 1)).sum()}),)
+    sgd["optimizer"]["schedule"] = "linear"
+    trainer = make_trainer(sgd, method=toy)
+    moved = []
+    for _ in range(16):
+        before = toy.weights[0]
+        trainer.step()
+        moved.append(before - toy.weights[0])
+    assert moved == pytest.approx([0.1 * (1 - step / 16) for step in range(16)], abs=1e-6)
+
+
+def test_training_ends_when_the_images_are_seen_or_the_observer_says_so(
+    sgd: dict[str, Any], make_trainer: MakeTrainer
+) -> None:
+    toy = Toy()
+    toy.given = (Turn("critic", ("critic",), lambda _: {"c": toy.critic(torch.ones(1, 1)).sum()}),)
+    trainer = make_trainer(sgd, method=toy)
+    trainer.fit(lambda trainer, terms: trainer.steps < 3)
+    assert trainer.steps == 3
+    trainer.fit(lambda trainer, terms: True)
+    assert (trainer.steps, trainer.images_seen, trainer.done) == (16, 128, True)
