@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from distgan.state import State
 from storage.durable import remove_tree, require_space
@@ -48,7 +48,8 @@ class Checkpoints:
         if path.exists():  # of an earlier attempt, and damaged or beyond the one we resumed from
             remove_tree(path)
         with committed(path, KIND, facts) as partial:
-            save_file(state, partial / "state.safetensors")
+            # Its own writer hides the errno of a full disk.
+            (partial / "state.safetensors").write_bytes(save(state))
         for old in self._newest_first()[self.keep :]:
             remove_tree(old)
         return path

@@ -215,10 +215,13 @@ def demo(options: argparse.Namespace) -> Result:
     _step("inspect", str(patches), "--figure", str(folder / "patches.png"))
     _step("train", recipe, "--set", f"run.name={run}", "--set", f"data.store={patches}")
     _step("sample", "models:/demo@candidate", "--out", str(folder / "samples.png"), "--count", "64")
-    _say(f"\nThe samples:     {folder / 'samples.png'}\nThe real images: {folder / 'patches.png'}")
-    _say(f"The run:         {_home() / 'runs' / run} (numbers in MLflow: {_home() / 'mlflow.db'})")
-    _say("The model:       models:/demo@candidate (distgan models show models:/demo@candidate)")
-    return {"folder": str(folder), "run": run, "model": "models:/demo@candidate"}
+    picture = max((_home() / "runs" / run / "figures").glob("samples-*.png"))
+    _say(f"\nThe picture: {picture} (more samples: {folder / 'samples.png'})")
+    _say(
+        f"The run:     {_home() / 'runs' / run} (curves: mlflow ui --backend-store-uri sqlite:///{_home() / 'mlflow.db'})"
+    )
+    _say("The model:   models:/demo@candidate (distgan models show models:/demo@candidate)")
+    return {"picture": str(picture), "run": run, "model": "models:/demo@candidate"}
 
 
 def _step(*arguments: str) -> None:
@@ -291,7 +294,7 @@ def _parser() -> argparse.ArgumentParser:
     draw = verb(verbs, "sample", sample)
     _model_argument(draw)
     draw.add_argument("--out", type=Path, required=True, help="a .png to look at; .npy or .tif for values")
-    draw.add_argument("--count", type=int, default=64)
+    draw.add_argument("--count", type=_positive, default=64)
     draw.add_argument("--seed", type=int, default=0)
 
     models = group("models", "Registered models.")
@@ -307,6 +310,12 @@ def _recipe_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _model_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", help="models:/NAME@ALIAS, models:/NAME/VERSION, or a folder")
+
+
+def _positive(text: str) -> int:
+    if int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    return int(text)
 
 
 def _home() -> Path:

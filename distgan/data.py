@@ -13,7 +13,7 @@ from distgan.method import Batch
 from storage.errors import RecipeError
 from storage.patches import Patches, PatchStore
 from storage.sampler import Sampler
-from storage.split import column_values, held_out, matching
+from storage.split import column_values, held_out, matching, share
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def choose(store: PatchStore, data: Data) -> Chosen:
     train = wanted & ~out
     if data.fraction < 1:
         kept = np.zeros_like(wanted)
-        kept[train] = held_out(groups[train], data.fraction, data.split.seed + 1)
+        kept[train] = share(groups[train], data.fraction, data.split.seed + 1)
         train = kept
     return Chosen(np.flatnonzero(train), np.flatnonzero(out))
 

@@ -15,13 +15,15 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from matplotlib.figure import Figure
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from distgan import plots
 from distgan.data import Feed
 from distgan.method import Batch, Method, Step
-from distgan.metrics.kid import Features, Kid, kid
+from distgan.metrics.kid import FEWEST, Features, Kid, kid
 from distgan.networks.features import FeatureAutoencoder
+from storage.durable import write_file
+from storage.errors import RecipeError
 from storage.manifest import sha256_file
 
 TRAINING_STEPS = 400
@@ -38,14 +40,23 @@ class Scores:
 
 
 class Evaluator:
-    """Compares a method's samples with real images, always the same ones and the same noise."""
+    """Compares a method's samples with real images, always the same ones and the same noise.
+
+    Raises RecipeError: there are too few images.
+    """
 
     def __init__(self, feed: Feed, held_out: Feed | None, samples: int, seed: int, cache: Path) -> None:
+        real = held_out if held_out is not None else feed
+        count = min(samples, len(real.images), len(feed.images))
+        if count < FEWEST:
+            raise RecipeError(
+                "there are too few images to compare samples with",
+                f"{len(real.images)} to compare with, {len(feed.images)} to train on; {FEWEST} are needed of each",
+                "Hold out more groups (data.split.held_out), or take more data",
+            )
         self.seed = seed
         self.network = _feature_network(feed, seed, cache)
         self.features_sha256 = sha256_file(cache)
-        real = held_out if held_out is not None else feed
-        count = min(samples, len(real.images), len(feed.images))
         random = np.random.Generator(np.random.Philox(key=[seed, 2]))
         self.real = real.rows(random.permutation(len(real.images))[:count])
         training = feed.rows(random.permutation(len(feed.images))[:count])
@@ -105,10 +116,7 @@ def _feature_network(feed: Feed, seed: int, cache: Path) -> FeatureAutoencoder:
         network.load_state_dict(load_file(cache))
     else:
         _train(network, feed, seed)
-        cache.parent.mkdir(parents=True, exist_ok=True)
-        partial = cache.with_suffix(".partial")
-        save_file(network.state_dict(), partial)
-        partial.replace(cache)
+        write_file(cache, save(network.state_dict()))
     return network.eval().requires_grad_(False)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from distgan.config import AnyRun, config_from_tables
 from distgan.method import Method, build
@@ -68,7 +68,7 @@ def save_model(target: Path, trainer: Trainer, store: PatchStore, metrics: dict[
         "metrics": metrics,
     }
     with committed(target, KIND, {"method": card["method"], "state_sha256": card["state_sha256"]}) as partial:
-        save_file(weights, partial / WEIGHTS)
+        (partial / WEIGHTS).write_bytes(save(weights))
         (partial / CARD).write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
 
 

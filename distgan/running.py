@@ -117,7 +117,8 @@ class Worker:
 
     def before_first_step(self) -> None:
         """Score the floor and the untrained network, once per run."""
-        if self.tracker is None or self.evaluator is None or self.trainer.images_seen:
+        begun = self.trainer.images_seen > 0 or any(read_lines(self.folder))
+        if self.tracker is None or self.evaluator is None or begun:
             return
         self.tracker.params(self.config.flat())
         floor, untrained = self.evaluator.floor(), self.evaluator.score(self.trainer.average)

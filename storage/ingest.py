@@ -34,6 +34,8 @@ from storage.store import (
 )
 from storage.tasks import run_tasks
 
+PLACE = ("frame", "z", "y", "x")
+"""The columns that `prepare` adds to those of the files."""
 Metadata = Callable[[str], Mapping[str, str | int]]
 """What a file's path (POSIX, relative to the source) says of it."""
 
@@ -115,9 +117,10 @@ def _image_files(source: Path) -> tuple[list[Path], dict[str, int]]:
     return paths, ignored
 
 
-def _natural(name: str) -> list[tuple[int, int | str]]:
-    """t75 before t100: numbers in names sort as numbers."""
-    return [(0, int(part)) if part.isdigit() else (1, part) for part in re.split(r"(\d+)", name) if part]
+def _natural(name: str) -> tuple[list[tuple[int, int | str]], str]:
+    """t75 before t100: numbers in names sort as numbers; t075 and t75 by their letters."""
+    parts = [part for part in re.split(r"(\d+)", name) if part]
+    return [(0, int(part)) if part.isdecimal() else (1, part) for part in parts], name
 
 
 def _survey(source: Path, paths: list[Path]) -> list[Source | Faulty]:
@@ -222,7 +225,7 @@ def _files_table(rows: list[dict[str, Any]], metadata: Metadata) -> pa.Table:
     described = [dict(metadata(row["file"])) for row in rows]
     columns = {key: [row[key] for row in rows] for key in rows[0]}
     for key in dict.fromkeys(key for row in described for key in row):
-        if key in columns:
+        if key in columns or key in PLACE:
             raise DataError("a metadata column has a reserved name", key, "Rename it")
         columns[key] = [row.get(key) for row in described]
     return pa.table(columns)

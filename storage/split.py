@@ -20,20 +20,29 @@ def held_out(groups: Iterable[object], fraction: float, seed: int) -> Mask:
     """True for the samples of the held-out groups.
 
     groups: the group of each sample.  fraction: share of the groups to hold out, in [0, 1); at least one
-    group if it is above 0.  Groups are ranked by a seeded hash of their name, so that the held-out ones
-    of a smaller fraction are among those of a larger one, whatever other groups there are.
+    group if it is above 0.
     Raises RecipeError: nothing would be left to train on.
+    """
+    labels = [str(group) for group in groups]
+    out = share(labels, fraction, seed) if fraction > 0 else np.zeros(len(labels), dtype=bool)
+    if out.all():
+        raise RecipeError(
+            "the split leaves nothing to train on",
+            f"{len(set(labels))} group(s), of which all would be held out",
+            "Split by a column with more groups (data.split.by), or hold out less",
+        )
+    return out
+
+
+def share(groups: Iterable[object], fraction: float, seed: int) -> Mask:
+    """True for the samples of that share of the groups, in (0, 1]; at least one group.
+
+    Groups are ranked by a seeded hash of their name, so that those of a smaller share are among those of
+    a larger one, whatever other groups there are.
     """
     labels = np.asarray([str(group) for group in groups])
     ranked = sorted(set(labels.tolist()), key=lambda name: hashlib.sha256(f"{seed}/{name}".encode()).digest())
-    count = max(1, round(fraction * len(ranked))) if fraction > 0 else 0
-    if count >= len(ranked):
-        raise RecipeError(
-            "the split leaves nothing to train on",
-            f"{len(ranked)} group(s), of which {count} would be held out",
-            "Split by a column with more groups (data.split.by), or hold out less",
-        )
-    return np.isin(labels, ranked[:count])
+    return np.isin(labels, ranked[: max(1, round(fraction * len(ranked)))])
 
 
 def matching(table: pa.Table, subset: Mapping[str, Sequence[object]]) -> Mask:

@@ -30,7 +30,8 @@ def test_every_file_and_recipe_the_documents_name_exists() -> None:
 def test_the_commands_of_the_readme_work(tmp_path: Path) -> None:
     from storage.datasets.synthetic_embryos import write
 
-    write(tmp_path / "my_images", embryos=2, times=2)
+    (tmp_path / "my_images").mkdir()
+    write(tmp_path / "my_images", lambda done, total: None, dates=1, embryos=2, times=2)
     (recipe,) = [text for kind, text in BLOCKS if kind == "toml"]
     # The one change: a thousandth of the images, for these are only to be seen to work.
     shortened = recipe.replace("images = 1_000_000", "images = 1_024")

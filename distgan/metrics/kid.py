@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+BLOCKS = 10
+FEWEST = 2 * BLOCKS
 Features = NDArray[np.float64]
 """N D."""
 
@@ -25,7 +27,7 @@ class Kid:
     samples: int
 
 
-def kid(one: Features, other: Features, blocks: int = 10) -> Kid:
+def kid(one: Features, other: Features, blocks: int = BLOCKS) -> Kid:
     """The distance between two samples, over all their pairs.
 
     one, other: N D and M D.  blocks: the interval is that of the mean of so many disjoint blocks (a
