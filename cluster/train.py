@@ -113,8 +113,12 @@ def _outcome(config: AnyRun, folder: Path, run_id: str, version: Version) -> Out
 
 @contextlib.contextmanager
 def _owned(folder: Path, *, resume: bool) -> Iterator[None]:
-    """The run's folder, for this process alone; the lock goes with the process, however it ends."""
-    if folder.exists() and not resume:
+    """The run's folder, for this process alone; the lock goes with the process, however it ends.
+
+    What an attempt left that never came to a checkpoint is cleared away: nothing was lost with it.
+    """
+    begun = Checkpoints(folder / "checkpoints", keep=2).committed_images() > 0
+    if begun and not resume:
         raise RecipeError(
             f"there is a run {folder.name} already",
             str(folder),
@@ -128,6 +132,9 @@ def _owned(folder: Path, *, resume: bool) -> Iterator[None]:
             raise ServiceError(
                 f"the run {folder.name} is being trained", "another process holds it", "Wait for it, or stop it first"
             ) from None
+        if not begun:
+            for left in set(folder.iterdir()) - {folder / "lock"}:
+                rmtree(left) if left.is_dir() else left.unlink()
         (folder / STOP).unlink(missing_ok=True)
         yield
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from distgan.config import AnyRun, config_from_tables
@@ -79,16 +80,16 @@ def load_model(folder: Path) -> Model:
     """
     manifest = read_manifest(folder, KIND)
     check_digests(folder, manifest)
-    card = json.loads((folder / CARD).read_text(encoding="utf-8"))
-    config = config_from_tables(card["recipe"], str(folder / CARD))
-    channels, height, width = card["image_shape"]
-    method = build(load_method(config.method.name), config.method, (channels, height, width), config.run.seed)
     try:
+        card = json.loads((folder / CARD).read_text(encoding="utf-8"))
+        config = config_from_tables(card["recipe"], str(folder / CARD))
+        channels, height, width = card["image_shape"]
+        method = build(load_method(config.method.name), config.method, (channels, height, width), config.run.seed)
         method.load_state_dict(load_file(folder / WEIGHTS))
-    except RuntimeError as error:
+    except (ValueError, LookupError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
         raise DataError(
             f"the model at {folder} does not fit its method",
-            str(error).splitlines()[-1].strip(),
+            f"{type(error).__name__}: {str(error).splitlines()[-1].strip()}",
             "Use the version it was made with",
         ) from None
     method.eval().requires_grad_(False)

@@ -84,7 +84,7 @@ class Worker:
         worker._resume(device)
         if group.leads:
             worker.tracker = JsonlTracker(folder)
-            worker.tracker.rewind(trainer.images_seen)
+            worker.tracker.rewind(trainer.images_seen or -1)
             held_out = Feed(store, chosen.held_out, config.run.seed, device) if len(chosen.held_out) else None
             worker.evaluator = Evaluator(
                 feed, held_out, config.evaluate.samples, config.run.seed, folder / "features.safetensors"
@@ -117,8 +117,7 @@ class Worker:
 
     def before_first_step(self) -> None:
         """Score the floor and the untrained network, once per run."""
-        begun = self.trainer.images_seen > 0 or any(read_lines(self.folder))
-        if self.tracker is None or self.evaluator is None or begun:
+        if self.tracker is None or self.evaluator is None or self.trainer.images_seen:
             return
         self.tracker.params(self.config.flat())
         floor, untrained = self.evaluator.floor(), self.evaluator.score(self.trainer.average)

@@ -17,7 +17,7 @@ State = dict[str, Tensor]
 
 
 def collect(modules: Mapping[str, nn.Module], optimizers: Mapping[str, tuple[nn.Module, Optimizer]]) -> State:
-    """Every tensor by its name, on the CPU: NAME.WEIGHT, optimizer.NETWORK.KEY.WEIGHT."""
+    """Every tensor by its name, on the CPU: NAME.WEIGHT, optimizer.NETWORK.WEIGHT.KEY."""
     state = {f"{name}.{key}": value for name, module in modules.items() for key, value in module.state_dict().items()}
     state |= dict(_memories(optimizers))
     return {name: value.detach().cpu().contiguous() for name, value in sorted(state.items())}
@@ -44,23 +44,21 @@ def restore(
             ) from None
     for network, (module, optimizer) in optimizers.items():
         for weight, parameter in module.named_parameters():
-            prefix, suffix = f"optimizer.{network}.", f".{weight}"
+            # Also Adam's step count goes to the device: the fused kernel reads it there.
             found = {
-                key[len(prefix) : -len(suffix)]: value.clone()
-                for key, value in state.items()
-                if key.startswith(prefix) and key.endswith(suffix) and "." not in key[len(prefix) : -len(suffix)]
+                key: value.clone().to(parameter.device)
+                for name, value in state.items()
+                if (key := name.removeprefix(f"optimizer.{network}.{weight}.")) != name and "." not in key
             }
             if found:
-                optimizer.state[parameter] = {
-                    key: value if key == "step" else value.to(parameter.device) for key, value in found.items()
-                }
+                optimizer.state[parameter] = found
 
 
 def _memories(optimizers: Mapping[str, tuple[nn.Module, Optimizer]]) -> Iterator[tuple[str, Tensor]]:
     for network, (module, optimizer) in optimizers.items():
         for weight, parameter in module.named_parameters():
             for key, value in optimizer.state.get(parameter, {}).items():
-                yield f"optimizer.{network}.{key}.{weight}", value
+                yield f"optimizer.{network}.{weight}.{key}", value
 
 
 def digest(state: Mapping[str, Tensor], counters: Mapping[str, int]) -> str:

@@ -163,7 +163,7 @@ def _write_series(
             return series, _rows(name, members, starts, {k: v for found, _ in results for k, v in found.items()})
         faulty += bad.values()
         members = [one for one in members if one.file not in bad]
-        shutil.rmtree(array)
+        shutil.rmtree(store / name)
     return None
 
 
@@ -188,6 +188,8 @@ def _write_frames(
         one, first, last = members[index], starts[index], starts[index + 1]
         try:
             frames = images.read(one.path)
+            if (frames.shape, frames.dtype.name) != (one.facts.shape, one.facts.dtype):
+                raise DataError("the file changed meanwhile", f"{frames.dtype} {frames.shape}", "Ingest it again")
         except DataError as error:
             failures.append(Faulty(one.file, f"{error.wrong}: {error.found}"))
             continue

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from storage.errors import DataError, RecipeError
 from storage.manifest import Manifest, read_manifest
-from storage.store import open_array
+from storage.store import open_array, read_rows
 
 KIND = "patch store"
 CHUNKS_PER_READ = 16
@@ -71,11 +71,14 @@ class PatchStore:
         return self.manifest.digest
 
     def blocks(self, chunks: int = 1) -> Iterator[tuple[int, Patches]]:
-        """Every sample in order, so many inner chunks at a time, with the row each block begins at."""
+        """Every sample in order, so many inner chunks at a time, with the row each block begins at.
+
+        Raises DataError: a bit of them is not as it was written.
+        """
         array = open_array(self.path / "images")
         rows = array.chunks[0] * chunks
         for start in range(0, array.shape[0], rows):
-            yield start, np.asarray(array[start : start + rows])
+            yield start, read_rows(array, start, start + rows)
 
     def read(self, rows: NDArray[np.int64]) -> Patches:
         """The samples of the given sorted rows, in memory, N C H W.
@@ -89,6 +92,7 @@ class PatchStore:
                 f"{wanted / 2**30:.1f} GiB, and half of this machine's memory is {memory_bytes() / 2**31:.1f} GiB",
                 "Choose fewer with data.subset or data.fraction",
             )
+        assert (np.diff(rows) > 0).all(), "rows must rise"
         images = np.empty((len(rows), *self.shape[1:]), self.dtype)
         for start, block in self.blocks(CHUNKS_PER_READ):
             first, last = np.searchsorted(rows, (start, start + len(block)))

@@ -31,6 +31,7 @@ from storage.store import (
     create_array,
     frame_layout,
     open_array,
+    read_rows,
     rows_per,
     write_shard,
 )
@@ -141,7 +142,7 @@ def prepare(
 
 
 def _pipeline(operations: Sequence[Mapping[str, Any]]) -> Callable[[Frame], Frame]:
-    """One function of a frame; every name and key is checked before anything is read."""
+    """One function of a frame; every name, key and value is tried before anything is read."""
     steps: list[Callable[[Frame], Frame]] = []
     for table in operations:
         keys = {key: value for key, value in table.items() if key != "name"}
@@ -151,11 +152,11 @@ def _pipeline(operations: Sequence[Mapping[str, Any]]) -> Callable[[Frame], Fram
             raise RecipeError(f"there is no operation {name!r}", f"the known ones are {known}", "Use one of these")
         function = OPERATIONS[name]
         try:
-            inspect.signature(function).bind(np.empty(0), **keys)
-        except TypeError as error:
+            function(np.zeros((1, 1, 3, 3), np.uint8), **keys)
+        except (TypeError, ValueError, RuntimeError, ArithmeticError) as error:
             wanted = ", ".join(list(inspect.signature(function).parameters)[1:])
             raise RecipeError(
-                f"operation {name} cannot be given {sorted(keys)}", str(error), f"Its keys are {wanted}"
+                f"operation {name} cannot be given {keys}", str(error), f"Its keys are {wanted}"
             ) from None
         steps.append(partial(function, **keys))
 
@@ -254,7 +255,7 @@ def _write_patches(
     order = np.argsort(rows.frame, kind="stable")
     for members in np.split(order, np.flatnonzero(np.diff(chunk_of[order])) + 1):
         start = int(chunk_of[members[0]]) * per_read
-        frames = np.asarray(images[start : start + per_read])
+        frames = read_rows(images, start, start + per_read)
         last, operated = -1, frames[0]
         for row in members.tolist():
             if rows.frame[row] != last:

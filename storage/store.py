@@ -23,6 +23,7 @@ import zarr
 from numpy.typing import NDArray
 from zarr.codecs import ZstdCodec
 
+from storage.errors import DataError
 from storage.manifest import Manifest, read_manifest
 
 KIND = "image store"
@@ -78,6 +79,19 @@ def open_array(path: Path) -> "zarr.Array[Any]":
     return zarr.open_array(path, mode="r")
 
 
+def read_rows(array: "zarr.Array[Any]", start: int, stop: int) -> NDArray[Any]:
+    """Rows `start` .. `stop` along the first axis.
+
+    Raises DataError: they are not as they were written.
+    """
+    try:
+        return np.asarray(array[start:stop])
+    except (RuntimeError, ValueError) as error:  # a chunk, or the index of a shard
+        raise DataError(
+            f"{array.store_path} is damaged", str(error), "Make it again, or restore it from a copy"
+        ) from error
+
+
 def create_array(
     path: Path,
     shape: tuple[int, ...],
@@ -88,7 +102,7 @@ def create_array(
 ) -> None:
     """Create an array in which a missing or damaged chunk can be told from a black one.
 
-    Empty chunks are written and every chunk has a checksum: zarr reads a missing one as zeros.
+    zarr reads a missing chunk as zeros. Here every chunk has a checksum, and `write_shard` writes empty ones too.
     """
     zarr.create_array(
         path,
@@ -99,16 +113,16 @@ def create_array(
         filters=None,
         compressors=[ZstdCodec(level=1, checksum=True)],
         dimension_names=names,
-        config={"write_empty_chunks": True},
     )
 
 
 def write_shard(path: Path, start: int, block: NDArray[Any]) -> None:
     """Write one whole shard along the first axis, from row `start`.
 
-    zarr corrupts a shard that two writers share without a word; hence one task, one shard.
+    zarr corrupts a shard that two writers share without a word; hence one task, one shard. It also forgets,
+    when it opens an array, that empty chunks are wanted.
     """
-    array = zarr.open_array(path, mode="r+", config={"write_empty_chunks": True})
+    array = zarr.open_array(path, mode="r+").with_config({"write_empty_chunks": True})
     assert array.shards is not None
     rows = array.shards[0]
     assert start % rows == 0, "a task must begin at a shard"

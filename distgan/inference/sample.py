@@ -32,10 +32,8 @@ def sample(model: Model, count: int, seed: int) -> Iterator[torch.Tensor]:
 def write_samples(model: Model, out: Path, count: int, seed: int, progress: Progress) -> tuple[int, ...]:
     """Write samples as a grid to look at (.png), or in the values of the store (.npy, .tif); returns N C H W.
 
-    Raises RecipeError: the path has another suffix, or there is nothing to write.
+    Raises RecipeError: the path has another suffix.
     """
-    if count < 1:
-        raise RecipeError("no samples were asked for", f"a count of {count}", "Ask for one or more")
     if out.suffix not in SUFFIXES:
         raise RecipeError(
             f"samples cannot be written as {out.suffix or 'a file without suffix'}",

@@ -11,6 +11,8 @@ import shutil
 import tempfile
 import urllib.request
 import zipfile
+import zlib
+from http.client import HTTPException
 from pathlib import Path, PurePosixPath
 
 from storage.datasets import About, Progress
@@ -51,7 +53,10 @@ def fetch(cache: Path, progress: Progress) -> Path:
     if not folder.is_dir():
         with tempfile.NamedTemporaryFile(suffix=".zip") as archive, staged(folder) as partial:
             _download(Path(archive.name), progress)
-            _unpack(Path(archive.name), partial)
+            try:
+                _unpack(Path(archive.name), partial)
+            except (zipfile.BadZipFile, zlib.error) as error:
+                raise _undelivered(str(error)) from None
             _check(partial)
         return folder
     _check(folder)
@@ -85,12 +90,8 @@ def _download(target: Path, progress: Progress) -> None:
                 file.write(block)
                 done += len(block)
                 progress(done, max(total, done))
-    except OSError as error:
-        raise ServiceError(
-            "the rosette images could not be downloaded",
-            str(error),
-            f"Check the network, or put them in $DISTGAN_DATA/rosettes yourself (from {ABOUT.source})",
-        ) from None
+    except (OSError, HTTPException) as error:
+        raise _undelivered(str(error)) from None
 
 
 def _unpack(archive: Path, target: Path) -> None:
@@ -105,6 +106,14 @@ def _unpack(archive: Path, target: Path) -> None:
             place.parent.mkdir(parents=True, exist_ok=True)
             with content.open(member) as source, place.open("wb") as file:
                 shutil.copyfileobj(source, file)
+
+
+def _undelivered(found: str) -> ServiceError:
+    return ServiceError(
+        "the rosette images could not be downloaded",
+        found,
+        f"Check the network, or put them in $DISTGAN_DATA/rosettes yourself (from {ABOUT.source})",
+    )
 
 
 def _check(folder: Path) -> None:

@@ -46,8 +46,9 @@ def test_nobody_at_the_address_is_said_in_seconds(recipe: Path, home: Home) -> N
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
     config = read_config(recipe, [f"cluster.address={address}"])
-    with pytest.raises(ServiceError, match=f"no Ray cluster answers at {address}"), session(config, home):
-        pytest.fail("it joined a cluster that is not there")
+    for _ in range(2):  # what could not begin is not in the way of the next attempt
+        with pytest.raises(ServiceError, match=f"no Ray cluster answers at {address}"):
+            train(config, home, resume=False, watch=lambda seen, metrics: None)
 
 
 @pytest.mark.cluster

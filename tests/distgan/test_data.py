@@ -1,5 +1,6 @@
 """Which samples train, which are held out, and how values become numbers in [-1, 1] and come back."""
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,7 @@ def test_a_smaller_fraction_is_part_of_a_larger_one_and_the_held_out_stay_the_sa
         for fraction in (0.01, 0.3, 0.7, 0.97, 1)
     ]
     assert [len(files(store, one.train)) for one in found] == [1, 3, 6, 9, 9]
-    for smaller, larger in zip(found, found[1:], strict=False):
+    for smaller, larger in itertools.pairwise(found):
         assert set(smaller.train) <= set(larger.train)
         assert smaller.held_out.tolist() == larger.held_out.tolist()
 

@@ -5,6 +5,7 @@ With two workers addition commutes and hides mistakes; hence 1, 2, 3 and 4.
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -72,7 +73,8 @@ def test_a_fast_sum_is_the_same_on_all_ranks_and_nearly_the_exact_one(
     }
     assert len(ranks) == 1
     exact, fast = (load_file(folder / f"{mode}-{workers}.safetensors") for mode in ("exact", "fast"))
-    gradients = [name for name in exact if name.startswith("optimizer.critic.exp_avg.")]  # of the first step, beta 0
+    # After one step with beta 0 the mean of Adam is the gradient.
+    gradients = [name for name in exact if re.fullmatch(r"optimizer\.critic\..*\.exp_avg", name)]
     assert len(gradients) > 5
     wanted, found = (torch.cat([state[name].flatten() for name in gradients]) for state in (exact, fast))
     assert (found - wanted).norm() <= 1e-5 * wanted.norm()

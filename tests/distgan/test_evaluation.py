@@ -1,0 +1,108 @@
+"""Samples are compared with the same real images, in the same features, every time."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from distgan import evaluation
+from distgan.data import Feed
+from distgan.evaluation import Evaluator, kid_metrics
+from distgan.metrics.kid import Kid
+from distgan.trainer import Trainer
+from storage.errors import RecipeError
+from storage.patches import PatchStore
+
+CPU = torch.device("cpu")
+
+
+class Copies:
+    """A method whose samples are what it is given."""
+
+    def __init__(self, images: Tensor) -> None:
+        self.images = images
+        self.shown = 0
+
+    def preview(self, step: Any) -> Tensor:
+        self.shown += len(step.batch)
+        return self.images[self.shown - len(step.batch) : self.shown]
+
+
+@pytest.fixture
+def feeds(patches: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Feed, Feed]:
+    """80 images to train on, and 28 that are held out."""
+    monkeypatch.setattr(evaluation, "TRAINING_STEPS", 5)
+    store = PatchStore.open(patches)
+    return Feed(store, np.arange(80), 0, CPU), Feed(store, np.arange(80, 108), 0, CPU)
+
+
+@pytest.fixture
+def evaluator(feeds: tuple[Feed, Feed], tmp_path: Path) -> Evaluator:
+    return Evaluator(*feeds, 100, 0, tmp_path / "features.safetensors")
+
+
+def test_real_images_score_as_the_floor_and_noise_far_above_it(evaluator: Evaluator, feeds: tuple[Feed, Feed]) -> None:
+    real = feeds[0].rows(np.arange(28)).images
+    noise = torch.rand(28, 1, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    floor, copied, noisy = evaluator.floor(), evaluator.score(Copies(real)), evaluator.score(Copies(noise))  # type: ignore[arg-type]
+    assert floor.samples == copied.samples == noisy.samples == 28
+    assert copied.value < 0.1 * noisy.value
+    assert floor.value < 0.1 * noisy.value
+
+
+def test_the_held_out_images_themselves_score_below_zero(evaluator: Evaluator) -> None:
+    """Two samples that are the same are nearer than two samples of one distribution."""
+    assert evaluator.score(Copies(evaluator.real.images)).value < 0  # type: ignore[arg-type]
+
+
+def test_without_held_out_images_the_training_images_are_compared_with(
+    feeds: tuple[Feed, Feed], tmp_path: Path
+) -> None:
+    found = Evaluator(feeds[0], None, 1000, 0, tmp_path / "f.safetensors")
+    assert len(found.real) == 80
+
+
+@pytest.mark.parametrize(("train", "held_out"), [(80, 19), (19, 28)])
+def test_too_few_images_are_refused(patches: Path, tmp_path: Path, train: int, held_out: int) -> None:
+    store = PatchStore.open(patches)
+    feeds = [Feed(store, np.arange(count), 0, CPU) for count in (train, held_out)]
+    with pytest.raises(RecipeError, match="20 are needed"):
+        Evaluator(feeds[0], feeds[1], 100, 0, tmp_path / "f.safetensors")
+
+
+def test_the_features_are_trained_once_and_read_back(
+    evaluator: Evaluator, feeds: tuple[Feed, Feed], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluation, "_train", None)
+    again = Evaluator(*feeds, 100, 0, tmp_path / "features.safetensors")
+    assert again.features_sha256 == evaluator.features_sha256
+    assert np.array_equal(again.real_features, evaluator.real_features)
+    assert again.floor() == evaluator.floor()
+
+
+def test_the_same_images_and_seed_make_the_same_features_and_another_seed_others(
+    evaluator: Evaluator, feeds: tuple[Feed, Feed], tmp_path: Path
+) -> None:
+    torch.manual_seed(5)
+    same, other = (Evaluator(*feeds, 100, seed, tmp_path / f"{seed}.safetensors") for seed in (0, 1))
+    assert same.features_sha256 == evaluator.features_sha256 != other.features_sha256
+
+
+def test_scoring_neither_changes_a_method_nor_torch_s_generator(
+    evaluator: Evaluator, tables: dict[str, Any], make_trainer: Callable[..., Trainer]
+) -> None:
+    trainer = make_trainer(tables)
+    before, state = trainer.digest(), torch.random.get_rng_state()
+    first = evaluator.score(trainer.average)
+    assert evaluator.score(trainer.average) == first
+    evaluator.figure(trainer.average, 64)
+    assert trainer.digest() == before
+    assert torch.equal(torch.random.get_rng_state(), state)
+
+
+def test_a_distance_is_told_with_its_interval() -> None:
+    assert kid_metrics("kid", Kid(1.0, 0.5, 1.5, 100)) == {"kid": 1.0, "kid_low": 0.5, "kid_high": 1.5}
