@@ -217,9 +217,8 @@ def demo(options: argparse.Namespace) -> Result:
     _step("sample", "models:/demo@candidate", "--out", str(folder / "samples.png"), "--count", "64")
     picture = max((_home() / "runs" / run / "figures").glob("samples-*.png"))
     _say(f"\nThe picture: {picture} (more samples: {folder / 'samples.png'})")
-    _say(
-        f"The run:     {_home() / 'runs' / run} (curves: mlflow ui --backend-store-uri sqlite:///{_home() / 'mlflow.db'})"
-    )
+    _say(f"The run:     {_home() / 'runs' / run}")
+    _say(f"Its curves:  mlflow ui --backend-store-uri sqlite:///{_home() / 'mlflow.db'}")
     _say("The model:   models:/demo@candidate (distgan models show models:/demo@candidate)")
     return {"picture": str(picture), "run": run, "model": "models:/demo@candidate"}
 

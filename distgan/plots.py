@@ -66,7 +66,9 @@ def distance_curve(
     axis.plot(images_seen, values, marker="o", markersize=3, label="samples against held-out images")
     for number, (label, level) in enumerate(lines.items()):
         axis.axhline(level, linestyle="--", color=f"C{number + 1}", linewidth=1, label=label)
-    axis.set_yscale("symlog", linthresh=1e-3)
+    # Unbiased estimates may fall below zero at the floor; there the curve leaves the picture.
+    axis.set_yscale("log", nonpositive="clip")
+    axis.set_ylim(bottom=0.5 * min(value for value in (*values, *lines.values()) if value > 0))
     axis.set_xlabel("real images seen [images]")
     axis.set_ylabel("KID [squared discrepancy, no unit]")
     axis.legend(fontsize=8)

@@ -13,8 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+from matplotlib.figure import Figure
 from torch import Tensor
 
+from distgan import plots
 from distgan.checkpoint import Checkpoints, Snapshot
 from distgan.config import AnyRun
 from distgan.data import Feed, choose, open_store
@@ -23,7 +25,7 @@ from distgan.evaluation import Evaluator, kid_metrics
 from distgan.method import build
 from distgan.methods import load_method
 from distgan.model import save_model
-from distgan.state import first_nonfinite
+from distgan.state import State, digest, first_nonfinite
 from distgan.tracking import JsonlTracker, read_lines
 from distgan.trainer import Trainer
 from storage.errors import DataError, DivergedError, InterruptedRun
@@ -170,6 +172,7 @@ class Worker:
         self.tracker.metrics(kid_metrics("kid", found), self.trainer.images_seen)
         figure = self.evaluator.figure(self.trainer.average, self.trainer.images_seen)
         self.tracker.figure("samples", figure, self.trainer.images_seen)
+        self.tracker.figure("kid", kid_curve(self.folder), self.trainer.images_seen)
         self.clock += time.monotonic() - started  # images_per_second is that of training
 
     def _commit(self) -> None:
@@ -179,14 +182,14 @@ class Worker:
             if (name := first_nonfinite(state)) is not None:
                 raise self._diverged(name)
             self.tracker.flush()
-            self.checkpoints.save(state, self._facts())
+            self.checkpoints.save(state, self._facts(state))
         self.heartbeat(self.trainer.images_seen)
         self.clock += time.monotonic() - started
 
-    def _facts(self) -> dict[str, object]:
+    def _facts(self, state: State) -> dict[str, object]:
         return {
             **self.trainer.counters(),
-            "state_sha256": self.trainer.digest(),
+            "state_sha256": digest(state, self.trainer.counters()),
             "recipe": self.config.dump(),
             "patch_store": self.store.digest,
         }
@@ -211,6 +214,17 @@ def final_metrics(folder: Path) -> dict[str, float]:
     for line in read_lines(folder):
         found |= line.get("metrics", {})
     return found
+
+
+def kid_curve(folder: Path) -> Figure:
+    """How far the samples of a run are from held-out images, along the run so far."""
+    points = {line["images_seen"]: line["metrics"] for line in read_lines(folder) if "kid" in line.get("metrics", {})}
+    return plots.distance_curve(
+        list(points),
+        [point["kid"] for point in points.values()],
+        [(point["kid_low"], point["kid_high"]) for point in points.values()],
+        {"training images (floor)": points[0]["kid_floor"], "untrained network": points[0]["kid_untrained"]},
+    )
 
 
 def write_recipe(folder: Path, config: AnyRun) -> None:

@@ -2,9 +2,11 @@
 
 import copy
 import json
+from datetime import date
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -37,6 +39,10 @@ known = read_config(Path("rosette_wgan_gp")).flat()
 real = sorted({tuple(key.split(".")[:depth]) for key in known for depth in (1, 2, 3)})
 places = st.sampled_from(real) | st.lists(st.sampled_from(KEYS), min_size=1, max_size=3).map(tuple)
 changes = st.lists(st.tuples(places, values), min_size=1, max_size=4)
+AWKWARD: list[Any] = [
+    *(True, 0, -1, 10**30, 1e308, float("nan"), float("inf"), "", "0", "8", "wgan_gp", "\0", date(2020, 1, 1)),
+    *([], [1], [[]], ["a", 1], [{"name": date(2020, 1, 1)}], [{"low": float("nan")}], {}, {"": 1}, {"a": {"b": []}}),
+]
 
 
 def outcome(tables: dict[str, Any]) -> AnyRun | DistganError:
@@ -48,15 +54,8 @@ def outcome(tables: dict[str, Any]) -> AnyRun | DistganError:
     return found
 
 
-@settings(max_examples=200)
-@given(whole)
-def test_random_tables(tables: dict[str, Any]) -> None:
-    outcome(tables)
-
-
-@settings(max_examples=400)
-@given(changes)
-def test_a_recipe_with_random_changes(changed: list[tuple[tuple[str, ...], Any]]) -> None:
+def check(changed: list[tuple[tuple[str, ...], Any]]) -> None:
+    """Change a recipe; if it is still one, it survives JSON."""
     tables = copy.deepcopy(read_tables(Path("rosette_wgan_gp")))
     for (*parents, last), value in changed:
         table = tables
@@ -67,6 +66,24 @@ def test_a_recipe_with_random_changes(changed: list[tuple[tuple[str, ...], Any]]
     found = outcome(tables)
     if not isinstance(found, DistganError):
         assert outcome(json.loads(json.dumps(found.dump()))) == found
+
+
+@pytest.mark.parametrize("place", real, ids=".".join)
+def test_an_awkward_value_at_every_place_of_a_recipe(place: tuple[str, ...]) -> None:
+    for value in AWKWARD:
+        check([(place, value)])
+
+
+@settings(max_examples=200)
+@given(whole)
+def test_random_tables(tables: dict[str, Any]) -> None:
+    outcome(tables)
+
+
+@settings(max_examples=400)
+@given(changes)
+def test_a_recipe_with_random_changes(changed: list[tuple[tuple[str, ...], Any]]) -> None:
+    check(changed)
 
 
 @settings(max_examples=200)

@@ -40,11 +40,17 @@ def test_it_is_unbiased_so_that_small_samples_do_not_look_worse() -> None:
     assert error < 0.05
 
 
+def test_the_interval_is_that_of_the_mean_of_ten_disjoint_blocks() -> None:
+    one, other = sample(204, 0), sample(300, 1)
+    parts = [squared_discrepancy(one[i : i + 20], other[i : i + 20]) for i in range(0, 200, 20)]
+    half = 2.262157 * np.std(parts, ddof=1) / 10**0.5  # Student's t at 97.5 % with nine degrees of freedom
+    found = kid(one, other)
+    assert (found.value - found.low, found.high - found.value) == pytest.approx((half, half), rel=1e-6)
+
+
 def test_the_interval_covers_zero_for_two_samples_of_one_distribution() -> None:
-    covered = [
-        found.low <= 0 <= found.high for seed in range(40) for found in [kid(sample(200, seed), sample(300, seed + 99))]
-    ]
-    assert sum(covered) >= 34  # of 40, at 95 %
+    found = [kid(sample(200, seed), sample(300, seed + 99)) for seed in range(40)]
+    assert sum(one.low <= 0 <= one.high for one in found) >= 36
 
 
 def test_the_interval_of_a_shifted_sample_lies_above_zero_and_holds_the_value() -> None:

@@ -79,7 +79,12 @@ def test_the_floor_is_nearer_than_an_untrained_network(finished: Path) -> None:
 def test_the_settings_and_the_figures_are_kept(finished: Path, config: AnyRun) -> None:
     assert json.loads((finished / "params.json").read_text()) == config.flat()
     figures = [finished / line["artifact"] for line in read_lines(finished) if "artifact" in line]
-    assert [path.name for path in figures] == ["samples-000000000064.png", "samples-000000000128.png"]
+    assert sorted(path.name for path in figures) == [
+        "kid-000000000064.png",
+        "kid-000000000128.png",
+        "samples-000000000064.png",
+        "samples-000000000128.png",
+    ]
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in figures)
 
 
@@ -161,9 +166,10 @@ def test_a_run_killed_anywhere_ends_as_if_it_were_not(
 
 
 def test_a_run_asked_to_stop_commits_first_and_then_ends_as_if_it_were_not(
-    finished: Path, config: AnyRun, train: Train, tmp_path: Path
+    finished: Path, tables: dict[str, Any], train: Train, tmp_path: Path
 ) -> None:
-    folder = tmp_path / "run"
+    tables["checkpoint"]["every_images"] = 48  # no checkpoint is due where it is asked to stop
+    config, folder = config_from_tables(tables, "the test"), tmp_path / "run"
     folder.mkdir()
     (folder / STOP).touch()
     with pytest.raises(InterruptedRun) as caught:

@@ -179,8 +179,8 @@ def test_what_would_be_read_in_part_or_changed_is_refused(
 def test_a_thumbnail_is_no_second_image(tmp_path: Path) -> None:
     path, pixels = tmp_path / "a.tif", noise(9, 11)
     with tifffile.TiffWriter(path) as file:
-        file.write(pixels)
-        file.write(noise(3, 4), subfiletype=1)
+        file.write(pixels, metadata=None)
+        file.write(noise(3, 4, 3), subfiletype=1, metadata=None, photometric="rgb")
     assert np.array_equal(read(path)[0, 0, 0], pixels)
 
 

@@ -164,11 +164,14 @@ def test_many_shards_hold_what_one_would(movies: Path, tmp_path: Path, monkeypat
     assert places(many) != places(one)
 
 
-def test_the_seed_alone_decides(movies: Path, tmp_path: Path) -> None:
-    def digest(name: str, seed: int, threads: int) -> str:
-        return prepare(movies, tmp_path / name, Preparation(6, "one_random", seed=seed), threads=threads).digest
-
-    assert digest("one", 1, 1) == digest("two", 1, 3) != digest("other", 2, 1)
+def test_the_seed_alone_decides_the_places_and_their_order(movies: Path, tmp_path: Path) -> None:
+    one, two, other = (
+        prepare(movies, tmp_path / name, Preparation(6, "one_random", seed=seed), threads=threads)
+        for name, seed, threads in (("one", 1, 1), ("two", 1, 3), ("other", 2, 1))
+    )
+    assert one.digest == two.digest != other.digest
+    assert sorted(places(one)) != sorted(places(other))
+    assert [place[:3] for place in places(one)] != [place[:3] for place in places(other)]
 
 
 def test_the_manifest_remembers_where_the_samples_came_from(movies: Path, tmp_path: Path) -> None:
