@@ -37,7 +37,7 @@ class Checkpoints:
         self.keep = keep
 
     def save(self, state: State, facts: dict[str, Any]) -> Path:
-        """Commit a checkpoint, then delete what is too old; returns its path.
+        """Commit a checkpoint, then delete what is too old, and what was passed over; returns its path.
 
         Raises DiskError: it could not be written; the earlier ones are untouched.
         """
@@ -50,8 +50,10 @@ class Checkpoints:
         with committed(path, KIND, facts) as partial:
             # Its own writer hides the errno of a full disk.
             (partial / "state.safetensors").write_bytes(save(state))
-        for old in self._newest_first()[self.keep :]:
-            remove_tree(old)
+        found = self._newest_first()
+        here = found.index(path)
+        for other in found[:here] + found[here + self.keep :]:  # a newer one was found damaged
+            remove_tree(other)
         return path
 
     def latest(self) -> Snapshot | None:

@@ -155,6 +155,18 @@ def test_a_damaged_one_is_replaced_when_training_comes_there_again(checkpoints: 
     assert is_saved(latest(checkpoints), 3)
 
 
+def test_a_damaged_one_that_training_does_not_come_to_again_does_not_count_as_kept(checkpoints: Checkpoints) -> None:
+    """The run goes on from 200 and commits in other places than before."""
+    flip(STATE, 0.5)(checkpoints.folder / "images-000000000300")
+    between = facts(3) | {"images_seen": 250}
+    checkpoints.save(state(3), between)
+    assert sorted(path.name[-4:] for path in checkpoints.folder.iterdir()) == ["0200", "0250"]
+    assert checkpoints.committed_images() == 250
+    found = latest(checkpoints)
+    assert found is not None
+    assert found.facts == between
+
+
 # full disks
 
 

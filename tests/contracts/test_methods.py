@@ -12,7 +12,7 @@ from distgan.checkpoint import Checkpoints
 from distgan.config import config_from_tables
 from distgan.data import Feed
 from distgan.distributed import Group
-from distgan.method import build
+from distgan.method import Step, build
 from distgan.methods import load_method, method_names
 from distgan.trainer import Trainer
 
@@ -79,11 +79,15 @@ def test_a_step_has_finite_terms_and_previews_are_images(name: str, preset: str,
         terms |= one.step()
     assert terms
     assert all(value.shape == () and torch.isfinite(value) for value in terms.values())
+    batch = one.feed.batch(0, 4)
     with torch.no_grad():
-        images = one.average.preview(one._shard(0, 0))
-    assert images.shape == (4, channels, 32, 32)
-    assert images.dtype == torch.float32
-    assert -1 <= images.min() < images.max() <= 1
+        for strength in (1, 50):  # whatever the weights have come to
+            for parameter in one.average.parameters():
+                parameter *= strength
+            images = one.average.preview(Step(batch, 0))
+            assert images.shape == (4, channels, 32, 32)
+            assert images.dtype == torch.float32
+            assert -1 <= images.min() < images.max() <= 1
 
 
 def test_turns_name_networks_and_each_network_has_weights(name: str, preset: str) -> None:

@@ -54,6 +54,12 @@ def test_real_images_score_as_the_floor_and_noise_far_above_it(evaluator: Evalua
     assert floor.value < 0.1 * noisy.value
 
 
+def test_features_count_in_the_spread_of_the_training_images(evaluator: Evaluator) -> None:
+    assert np.abs(evaluator.training_features.mean(0)).max() < 1e-9
+    assert evaluator.training_features.std(0) == pytest.approx(1, abs=0.05)
+    assert np.abs(evaluator.real_features.mean(0)).max() > 1e-3  # the same scale, and not one of their own
+
+
 def test_the_held_out_images_themselves_score_below_zero(evaluator: Evaluator) -> None:
     """Two samples that are the same are nearer than two samples of one distribution."""
     assert evaluator.score(Copies(evaluator.real.images)).value < 0  # type: ignore[arg-type]

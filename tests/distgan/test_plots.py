@@ -23,7 +23,7 @@ def test_a_montage_has_room_for_all_images_and_the_gaps(
 
 
 def test_images_are_laid_out_in_rows_with_white_between() -> None:
-    images = np.stack([np.full((1, 2, 3), value, np.float32) for value in (-1, 0, 1)])
+    images = np.stack([np.full((1, 2, 3), value, np.float32) for value in (-1, 0, -0.5)])
     found = montage(images, columns=2, gap=1)[..., 0]
     assert np.array_equal(
         found,
@@ -31,8 +31,8 @@ def test_images_are_laid_out_in_rows_with_white_between() -> None:
             [0, 0, 0, 1, 0.5, 0.5, 0.5],
             [0, 0, 0, 1, 0.5, 0.5, 0.5],
             [1, 1, 1, 1, 1, 1, 1],
-            [1, 1, 1, 1, 1, 1, 1],
-            [1, 1, 1, 1, 1, 1, 1],
+            [0.25, 0.25, 0.25, 1, 1, 1, 1],
+            [0.25, 0.25, 0.25, 1, 1, 1, 1],
         ],
     )
 
