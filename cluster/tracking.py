@@ -6,6 +6,7 @@ nothing: what it missed is delivered when it is back, or when the run is resumed
 """
 
 import contextlib
+import json
 import logging
 import os
 import time
@@ -17,7 +18,7 @@ from matplotlib.figure import Figure
 
 from cluster.home import Home
 from distgan.checkpoint import Checkpoints
-from distgan.tracking import read_lines
+from distgan.tracking import PARAMS, read_lines
 from storage.errors import ServiceError
 
 EXPERIMENT = "distgan"
@@ -84,6 +85,7 @@ class Delivery:
             committed = self.checkpoints.committed_images()
             if committed == 0 or committed <= self.cursor:
                 return
+            tracker.params(json.loads((self.folder / PARAMS).read_text(encoding="utf-8")))
             points: dict[int, dict[str, float]] = {}
             times: dict[int, float] = {}
             for line in read_lines(self.folder):

@@ -1,6 +1,5 @@
 """Checkpoints: tensors and JSON, no pickle, committed whole or not at all, checked before use."""
 
-import json
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,8 +90,3 @@ class Checkpoints:
         manifest = read_manifest(path, KIND)
         check_digests(path, manifest)
         return manifest
-
-
-def facts_json(facts: dict[str, Any]) -> str:
-    """The facts of a checkpoint for people."""
-    return json.dumps(facts, indent=1, sort_keys=True)

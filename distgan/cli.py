@@ -209,6 +209,7 @@ def demo(options: argparse.Namespace) -> Result:
     os.environ["DISTGAN_DATA"] = str(folder)
     images, patches, recipe = folder / "embryos.ome.zarr", folder / "patches.zarr", "demo"
     run = f"{folder.name}" if options.out else f"demo-{folder.name}"
+    _say(f"$ export DISTGAN_DATA={folder}")
     _step("data", "fetch", "synthetic_embryos")
     _step("ingest", str(folder / "synthetic_embryos"), str(images), "--dataset", "synthetic_embryos")
     _step("prepare", recipe, str(images), str(patches))

@@ -116,7 +116,7 @@ class Ema(Section):
 class Evaluate(Section):
     """`[evaluate]`: what is measured along the run.  samples: images on each side of a comparison."""
 
-    metrics: tuple[str, ...] = ("kid",)
+    metrics: tuple[Literal["kid"], ...] = Field(("kid",), min_length=1)
     every_images: int = Field(gt=0)
     samples: int = Field(2000, ge=100)
 

@@ -8,7 +8,6 @@ The features are those of a small autoencoder trained on the training images; it
 them, for only numbers in the same features can be compared.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -28,15 +27,6 @@ from storage.manifest import sha256_file
 
 TRAINING_STEPS = 400
 BATCH = 64
-EVALUATION = "evaluation"
-
-
-@dataclass(frozen=True)
-class Scores:
-    """What one evaluation found."""
-
-    metrics: dict[str, float]
-    figure: Figure
 
 
 class Evaluator:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
@@ -94,8 +93,3 @@ def load_model(folder: Path) -> Model:
         ) from None
     method.eval().requires_grad_(False)
     return Model(method, config, card, manifest.digest)
-
-
-def resident(model: Model) -> torch.device:
-    """Where the model's weights are."""
-    return next(model.method.parameters()).device

@@ -52,6 +52,7 @@ def run(
     worker = Worker.start(config, folder, group, device, heartbeat)
     if not worker.trainer.done:
         worker.before_first_step()
+        worker.clock = time.monotonic()
         worker.trainer.fit(worker.after_step)
     worker.finish()
 
@@ -121,7 +122,7 @@ class Worker:
         """Score the floor and the untrained network, once per run."""
         if self.tracker is None or self.evaluator is None or self.trainer.images_seen:
             return
-        self.tracker.params(self.config.flat())
+        self.tracker.params(self.config.flat() | {"features_sha256": self.evaluator.features_sha256})
         floor, untrained = self.evaluator.floor(), self.evaluator.score(self.trainer.average)
         self.tracker.metrics(
             kid_metrics("kid_floor", floor) | kid_metrics("kid_untrained", untrained) | kid_metrics("kid", untrained), 0

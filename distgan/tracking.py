@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from storage.durable import sync, write_file
 
 LINES = "metrics.jsonl"
+PARAMS = "params.json"
 
 
 class Tracker(Protocol):
@@ -48,7 +49,7 @@ class JsonlTracker:
 
     def params(self, values: Mapping[str, Any]) -> None:
         """Write params.json."""
-        write_file(self.folder / "params.json", json.dumps(dict(values), indent=1).encode())
+        write_file(self.folder / PARAMS, json.dumps(dict(values), indent=1).encode())
 
     def metrics(self, values: Mapping[str, float], images_seen: int) -> None:
         """Append a line."""

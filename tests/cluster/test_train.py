@@ -84,6 +84,9 @@ def test_a_killed_worker_is_replaced_and_the_end_is_the_same(recipe: Path, home:
     assert points(home, result["run_id"], "kid") == [0, 320, 640, 960]
     assert points(home, result["run_id"], "loss/penalty") == [160, 320, 480, 640, 800, 960]
     assert points(home, result["run_id"], "kid_floor") == [0]
+    params = connect(home).get_run(result["run_id"]).data.params
+    assert params["method.penalty"] == "10.0"
+    assert len(params["features_sha256"]) == 64
 
     (version,) = list_versions(home)
     assert (version.name, version.version, version.aliases) == ("tiny", 1, ("candidate",))
