@@ -159,15 +159,15 @@ class Cluster(Section):
     address: str = ""
 
 
-Method = TypeVar("Method", bound=MethodConfig)
+MethodTable = TypeVar("MethodTable", bound=MethodConfig)
 
 
-class RunConfig(Section, Generic[Method]):
+class RunConfig(Section, Generic[MethodTable]):
     """Everything a run depends on. Printed, sent to the workers, logged, and kept in every checkpoint."""
 
     run: Run
     data: Data
-    method: Method
+    method: MethodTable
     optimizer: dict[str, Optimizer]
     ema: Ema = Ema()
     evaluate: Evaluate
