@@ -5,7 +5,8 @@ Presets:
                critic ten times slower than the generator, weight decay 2.5e-5
     corrected  the penalty as Gulrajani et al. mean it: weight 10, five critic steps, layer
                normalisation (a batch-normalised critic has no slope per sample)
-    small      `corrected` at a quarter of the width, for two cores
+    small      `corrected` with a generator of a quarter of the width, for two cores; the critic, which costs
+               a quarter of that generator and decides what it learns, keeps its own (see docs/log.md)
 """
 
 from collections.abc import Mapping
@@ -22,13 +23,14 @@ from storage.errors import RecipeError
 
 
 class WganGpConfig(MethodConfig):
-    """noise: length of the input vector.  width: see the networks.  penalty: weight of the gradient penalty.
+    """noise: length of the input vector.  width, critic_width: see the networks; 32 in the paper.
 
-    critic_steps: batches per generator step.  decay: weight of half the squared norm of the weights.
+    penalty: weight of the gradient penalty.  critic_steps: batches per generator step.  decay: weight of half the squared norm of the weights.
     """
 
     noise: int = Field(64, ge=1, le=4096)
     width: int = Field(32, ge=4, le=256)
+    critic_width: int = Field(32, ge=4, le=256)
     critic_norm: Normalisation = "layer"
     norm_momentum: float = Field(0.1, gt=0, lt=1)
     penalty: float = Field(10.0, ge=0)
@@ -66,7 +68,7 @@ class WganGp(Method):
         channels, height, size = image_shape
         if height != size:
             raise RecipeError("wgan_gp needs square images", f"{height} x {size} pixels", "Prepare square patches")
-        self.critic = Critic(channels, size, config.width, config.critic_norm, config.norm_momentum)
+        self.critic = Critic(channels, size, config.critic_width, config.critic_norm, config.norm_momentum)
         self.generator = Generator(channels, size, config.noise, config.width, config.norm_momentum)
 
     def turns(self) -> tuple[Turn, ...]:

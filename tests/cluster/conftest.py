@@ -27,6 +27,7 @@ split = {{ by = "embryo", held_out = 0.3 }}
 name = "wgan_gp"
 preset = "small"
 width = 4
+critic_width = 4
 critic_steps = 2
 
 [evaluate]
