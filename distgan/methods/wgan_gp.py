@@ -25,7 +25,8 @@ from storage.errors import RecipeError
 class WganGpConfig(MethodConfig):
     """noise: length of the input vector.  width, critic_width: see the networks; 32 in the paper.
 
-    penalty: weight of the gradient penalty.  critic_steps: batches per generator step.  decay: weight of half the squared norm of the weights.
+    penalty: weight of the gradient penalty.  critic_steps: batches per generator step.  decay: weight of
+    half the squared norm of the weights.
     """
 
     noise: int = Field(64, ge=1, le=4096)

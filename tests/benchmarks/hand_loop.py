@@ -21,7 +21,7 @@ def main(path: str, batch_size: int, images: int) -> None:
     torch.manual_seed(0)
     store = PatchStore.open(Path(path))
     data = torch.from_numpy(store.read(np.arange(store.shape[0])))
-    critic = Critic(channels=1, size=32, width=8, norm="layer", momentum=0.1)
+    critic = Critic(channels=1, size=32, width=32, norm="layer", momentum=0.1)
     generator = Generator(channels=1, size=32, noise=64, width=8, momentum=0.1)
     critic_adam = torch.optim.Adam(critic.parameters(), 3e-4, betas=(0.0, 0.9))
     moving = [p for p in generator.parameters() if p.requires_grad]

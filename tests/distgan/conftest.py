@@ -97,7 +97,7 @@ def _tables(patches: Path) -> dict[str, Any]:
     return {
         "run": {"name": "tiny", "images": 128, "batch_size": 8, "virtual_shards": 2, "log_every_images": 16},
         "data": {"store": str(patches), "split": {"by": "file", "held_out": 0.25}},
-        "method": {"name": "wgan_gp", "width": 4, "noise": 8, "critic_steps": 2},
+        "method": {"name": "wgan_gp", "width": 4, "critic_width": 4, "noise": 8, "critic_steps": 2},
         "ema": {"half_life_images": 20},
         "evaluate": {"every_images": 64, "samples": 100},
         "checkpoint": {"every_images": 32},

@@ -71,7 +71,7 @@ def test_shards_of_one_batch_draw_noise_that_is_not_correlated() -> None:
 
 def test_initial_weights_depend_on_the_seed_alone() -> None:
     kind = load_method("wgan_gp")
-    config = kind.Config(name="wgan_gp", width=4)  # type: ignore[call-arg]
+    config = kind.Config(name="wgan_gp", width=4, critic_width=4)  # type: ignore[call-arg]
 
     def weights(seed: int) -> Tensor:
         return torch.cat([p.flatten() for p in build(kind, config, (1, 32, 32), seed).parameters()])
