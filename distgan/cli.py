@@ -5,6 +5,7 @@ one message of three parts and an exit code (see storage.errors).
 """
 
 import argparse
+import contextlib
 import json
 import os
 import sys
@@ -23,7 +24,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else list(arguments)
     try:
         options = _parser().parse_args(given)
-        result = options.verb(options)
+        with contextlib.redirect_stdout(sys.stderr):  # Ray prints there, and stdout is for the one object
+            result = options.verb(options)
     except KeyboardInterrupt:
         return _failed(InternalError("interrupted", "no checkpoint was waited for", "Run it again"), given, INTERRUPTED)
     except DistganError as error:
