@@ -25,6 +25,7 @@ from storage.store import create_array, write_shard
 pytestmark = pytest.mark.benchmark
 IMAGES = 16_000
 BATCH_SIZE = 64
+ROUNDS = 2
 
 
 @pytest.fixture(scope="session")
@@ -72,6 +73,7 @@ def distgan_train(patches: Path, home: Path, monkeypatch: pytest.MonkeyPatch) ->
         "run.log_every_images": BATCH_SIZE * 20,
         "data.store": patches,
         "method.critic_steps": 5,
+        "method.critic_width": 32,
         "optimizer.lr": 3e-4,
         "evaluate.every_images": 10 * IMAGES,
         "checkpoint.every_images": IMAGES // 4,
@@ -88,7 +90,7 @@ def distgan_train(patches: Path, home: Path, monkeypatch: pytest.MonkeyPatch) ->
 def test_trainer_against_a_hand_written_loop(patches: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     ours, hands, starts = [], [hand_loop(patches)], []
-    for turn in range(3):
+    for turn in range(ROUNDS):
         speed, start = distgan_train(patches, tmp_path / str(turn), monkeypatch)
         ours.append(speed)
         starts.append(start)
