@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from matplotlib.figure import Figure
 from safetensors.torch import load_file, save
+from torch import Tensor
 
 from distgan import plots
 from distgan.data import Feed
@@ -66,19 +67,20 @@ class Evaluator:
     @torch.no_grad()
     def samples(self, method: Method) -> Batch:
         """As many samples as there are held-out images to compare with."""
-        parts = []
-        for shard, start in enumerate(range(0, len(self.real), BATCH)):
-            batch = Batch(self.real.images[start : start + BATCH])
-            parts.append(method.preview(Step(batch, 0, shard, seed=self.seed)))
-        return Batch(torch.cat(parts))
+        return Batch(torch.cat([self._batch(method, shard) for shard in range(-(-len(self.real) // BATCH))]))
+
+    @torch.no_grad()
+    def _batch(self, method: Method, shard: int) -> Tensor:
+        batch = Batch(self.real.images[shard * BATCH : (shard + 1) * BATCH])
+        return method.preview(Step(batch, 0, shard, seed=self.seed))
 
     def figure(self, method: Method, images_seen: int) -> Figure:
         """Samples beside real images."""
-        made = self.samples(method).images[:64]
+        made = self._batch(method, 0)
         return plots.side_by_side(
             {
                 f"generated, {images_seen:,} images seen": made.cpu().numpy(),
-                "real, held out": self.real.images[:64].cpu().numpy(),
+                "real, held out": self.real.images[:BATCH].cpu().numpy(),
             }
         )
 

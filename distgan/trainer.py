@@ -128,7 +128,7 @@ class Trainer:
             for parameter, gradient in zip(own, found, strict=True):
                 before = total.get(id(parameter))
                 total[id(parameter)] = gradient if before is None else before + gradient
-        return [total.get(id(p), torch.zeros_like(p)) for p in parameters]
+        return [total[id(p)] if id(p) in total else torch.zeros_like(p) for p in parameters]
 
     def _set_rate(self, network: str) -> None:
         config = self.config.optimizer[network]
