@@ -23,21 +23,33 @@ CONNECT_SECONDS = 5.0
 def session(config: AnyRun, home: Home) -> Iterator[None]:
     """Ray, ready for the workers of a recipe, until the block ends.
 
+    Raises ServiceError: no cluster at the address, it refuses our token, or it has less than the recipe wants.
+    """
+    with joined(config.cluster.address, home, math.ceil(config.run.workers * config.run.cpus_per_worker)):
+        import ray
+
+        _check_resources(config, ray.cluster_resources())
+        yield
+
+
+@contextlib.contextmanager
+def joined(address: str, home: Home, cpus: int) -> Iterator[None]:
+    """The Ray cluster at `address`, or at $RAY_ADDRESS, or else one of at least so many CPUs on this machine.
+
     Raises ServiceError: no cluster at the address, or it refuses our token.
     """
     set_environment(home)
     import ray
 
-    address = config.cluster.address or os.environ.get("RAY_ADDRESS", "")
+    address = address or os.environ.get("RAY_ADDRESS", "")
     quiet = {"log_to_driver": False, "logging_level": "error", "configure_logging": True}
     if address and address != "local":
         _check_answers(address)
         options: dict[str, Any] = {"address": address, "runtime_env": {"py_modules": package_folders()}}
     else:
-        wanted = math.ceil(config.run.workers * config.run.cpus_per_worker)
         options = {
             "address": "local",
-            "num_cpus": max(os.cpu_count() or 1, wanted),
+            "num_cpus": max(os.cpu_count() or 1, cpus),
             "include_dashboard": False,
             "object_store_memory": 200_000_000,  # images go through files; only small messages go here
         }
@@ -50,7 +62,6 @@ def session(config: AnyRun, home: Home) -> Iterator[None]:
             "Check the address, and that RAY_AUTH_TOKEN_PATH names the token of that cluster",
         ) from None
     try:
-        _check_resources(config, ray.cluster_resources())
         yield
     finally:
         ray.shutdown()

@@ -9,11 +9,11 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from storage.errors import DistganError, InternalError, RecipeError
+from storage.errors import DataError, DistganError, InternalError, RecipeError
 
 Result = dict[str, Any]
 INTERRUPTED = 130
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _failed(bug, given, bug.exit_code)
     if options.json:
         print(json.dumps(result))
-    return 0
+    return 0 if result.get("ok", True) else DataError.exit_code
 
 
 def _failed(error: DistganError, given: Sequence[str], exit_code: int) -> int:
@@ -82,49 +82,74 @@ def data_fetch(options: argparse.Namespace) -> Result:
 
 
 def ingest(options: argparse.Namespace) -> Result:
-    """Write a folder of image files into an image store."""
-    from distgan.terminal import progress_bar, table
-    from storage.datasets import load_dataset
-    from storage.ingest import ingest as run_ingest
+    """Write a folder of image files into an image store, or sample arrays into a patch store."""
+    from distgan.ingestion import layout_of, run_ingest
 
-    metadata = load_dataset(options.dataset).metadata if options.dataset else lambda file: {}
-    with progress_bar(f"ingesting {options.source}") as progress:
-        found = run_ingest(options.source, options.store, metadata, threads=_threads(), progress=progress)
-    files = found.store.files.select(["file", "shape", "dtype", "min", "max"]).to_pylist()
-    quarantined = [vars(one) for one in found.quarantined]
-    _say(f"{len(files):,} files in {len(found.store.series)} image(s): {options.store}")
-    if quarantined:
-        _say(f"{len(quarantined):,} left out:\n{table(quarantined)}")
-    for suffix, count in sorted(found.ignored.items()):
-        _say(f"{count:,} file(s) *{suffix} are no images and were passed over")
-    return {"ingested": files, "quarantined": quarantined}
+    layout = layout_of(options.source, options.dataset, options.pattern, options.table, options.channels)
+    return run_ingest(options.source, options.store, layout, _threads())
 
 
 def prepare(options: argparse.Namespace) -> Result:
     """Cut patches out of an image store."""
-    from distgan.config import read_config
+    from distgan.config import read_prepare
     from distgan.terminal import progress_bar
+    from storage.cuts import Cut
+    from storage.mining import Neighbours
     from storage.preprocess import Preparation
     from storage.preprocess import prepare as run_prepare
 
-    config = read_config(options.recipe, options.set)
-    how = config.prepare
-    if how is None:
-        raise RecipeError(f"{options.recipe} does not say how to prepare", "no [prepare]", "Add that table")
-    source, target = options.store or Path(how.source), options.patches or Path(config.data.store)
-    preparation = Preparation(how.patch.size, how.patch.cut, how.operations, how.subset, how.seed)
-    with progress_bar(f"preparing {target}") as progress:
-        store = run_prepare(source, target, preparation, threads=how.threads, progress=progress)
-    _say(f"{store.shape[0]:,} samples of {' x '.join(map(str, store.shape[1:]))} {store.dtype}: {target}")
-    return {"store": str(target), "shape": list(store.shape), "dtype": store.dtype, "digest": store.digest}
+    how, store_named = read_prepare(options.recipe, options.set)
+    source, target = str(options.store or how.source), str(options.patches or store_named)
+    if not (source and target):
+        raise RecipeError("a store is not named", f"from {source!r} to {target!r}", "Give STORE and PATCHES")
+    patch, edges = how.patch, how.patch.edges
+    cut = Cut(patch.cut, edges, patch.dimensions, patch.count, patch.boxes, patch.objects, patch.matched, patch.border)
+    alike = Neighbours(**how.neighbours.model_dump()) if how.neighbours else None
+    preparation = Preparation(
+        cut, how.operations, patch.operations, how.subset, how.times, how.slices, how.seed, how.codec, alike
+    )
+    with progress_bar(f"preparing {target}") as progress, _executor(how) as executor:
+        patches = run_prepare(Path(source), Path(target), preparation, executor=executor, progress=progress)
+    _say(f"{patches.shape[0]:,} samples of {' x '.join(map(str, patches.shape[1:]))} {patches.dtype}: {target}")
+    return {"store": target, "shape": list(patches.shape), "dtype": patches.dtype, "digest": patches.digest}
+
+
+@contextlib.contextmanager
+def _executor(how: Any) -> Iterator[Any]:
+    """Where the tasks of `prepare` run."""
+    from storage import executors
+
+    if how.executor == "threads":
+        yield executors.threads(how.workers)
+    elif how.executor == "distributed":
+        with executors.distributed(how.workers, how.address) as run:
+            yield run
+    else:
+        from cluster.executors import ray_tasks
+        from cluster.home import Home
+
+        with ray_tasks(how.workers, how.address, Home.here()) as run:
+            yield run
+
+
+def verify(options: argparse.Namespace) -> Result:
+    """Read every byte of a store, checkpoint or model, and name what is not as it was written."""
+    from distgan.terminal import progress_bar, table
+    from storage.verify import verify as run_verify
+
+    with progress_bar(f"verifying {options.store}") as progress:
+        faults = [vars(fault) for fault in run_verify(options.store, threads=_threads(), progress=progress)]
+    _say(f"{len(faults):,} damaged:\n{table(faults)}" if faults else f"every byte of {options.store} is as written")
+    return {"ok": not faults, "faults": faults}
 
 
 def inspect(options: argparse.Namespace) -> Result:
     """Say what is in a store."""
     from distgan.inspection import inspect_store
+    from distgan.terminal import report
 
     facts = inspect_store(options.store, options.figure)
-    _say("\n".join(f"{key}: {value}" for key, value in facts.items()))
+    _say(report(facts))
     return facts
 
 
@@ -275,14 +300,19 @@ def _parser() -> argparse.ArgumentParser:
     verb(data, "fetch", data_fetch).add_argument("name")
 
     into_store = verb(verbs, "ingest", ingest)
-    into_store.add_argument("source", type=Path, help="a folder of TIFF, JPEG or PNG files")
-    into_store.add_argument("store", type=Path, help="the image store to write")
-    into_store.add_argument("--dataset", help="a known data set, which reads metadata from the file names")
+    into_store.add_argument("source", type=Path, help="a folder of TIFF, JPEG, PNG or NPY files; or sample arrays")
+    into_store.add_argument("store", type=Path, help="the store to write")
+    into_store.add_argument("--dataset", default="", help="a known data set, which says what its file names mean")
+    into_store.add_argument("--pattern", default="", help="of file names, such as {plate}/{well}_{field}_{channel}.tif")
+    into_store.add_argument("--table", type=Path, metavar="CSV", help="more about the files, joined with the pattern")
+    into_store.add_argument("--channels", type=_names, default=(), metavar="A,B,C", help="names, in order")
 
     into_patches = verb(verbs, "prepare", prepare)
     _recipe_arguments(into_patches)
     into_patches.add_argument("store", type=Path, nargs="?", help="image store; by default prepare.source")
     into_patches.add_argument("patches", type=Path, nargs="?", help="patch store to write; by default data.store")
+
+    verb(verbs, "verify", verify).add_argument("store", type=Path, help="or a checkpoint, or a model")
 
     look = verb(verbs, "inspect", inspect)
     look.add_argument("store", type=Path)
@@ -312,6 +342,13 @@ def _recipe_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _model_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", help="models:/NAME@ALIAS, models:/NAME/VERSION, or a folder")
+
+
+def _names(text: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in text.split(","))
+    if "" in names or len(set(names)) < len(names):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of names, each its own")
+    return names
 
 
 def _positive(text: str) -> int:

@@ -8,155 +8,31 @@ import difflib
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Generic, Literal, TypeVar, get_args
+from typing import Any, Generic, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, ValidationError
 
 from distgan.method import MethodConfig
 from distgan.methods import load_method
+from distgan.sections import (
+    Augment,
+    Checkpoint,
+    Cluster,
+    Data,
+    Ema,
+    Evaluate,
+    Optimizer,
+    Prepare,
+    Register,
+    Run,
+    Section,
+)
 from storage.errors import MissingError, RecipeError
-from storage.names import safe_name
 
 Tables = dict[str, Any]
-Seed = Annotated[int, Field(ge=0, lt=2**62)]
-Decay = Annotated[float, Field(ge=0, lt=1)]
 RECIPES = Path(__file__).parent / "recipes"
 NOT_TOML = (ValueError, RecursionError)
 """What tomllib raises; also for numbers of thousands of digits, and for very deep brackets."""
-
-
-class Section(BaseModel):
-    """A table of a recipe: frozen, and closed to keys it does not know."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Run(Section):
-    """`[run]`: how long, how large, on how many workers.
-
-    images: real images to see, in all.  batch_size: images a step over all workers.
-    virtual_shards: into how many equal parts a batch is split, whatever the number of workers; by
-    default the number of workers; kept on resume.  threads_per_worker: changes the last bits.
-    """
-
-    name: str
-    seed: Seed = 0
-    images: int = Field(gt=0)
-    batch_size: int = Field(gt=0)
-    workers: int = Field(1, ge=1)
-    virtual_shards: int = Field(1, ge=1)
-    reduction: Literal["exact", "fast"] = "exact"
-    threads_per_worker: int = Field(1, ge=1)
-    cpus_per_worker: float = Field(1.0, gt=0)
-    gpus_per_worker: float = Field(0.0, ge=0)
-    on_nonfinite: Literal["stop"] = "stop"
-    log_every_images: int = Field(10_000, gt=0)
-
-    @field_validator("name")
-    @classmethod
-    def _check_name(cls, name: str) -> str:
-        return safe_name(name, "run.name")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _default_shards(cls, fields: Any) -> Any:
-        if isinstance(fields, dict) and not fields.get("virtual_shards"):
-            return fields | {"virtual_shards": fields.get("workers", 1)}
-        return fields
-
-    @model_validator(mode="after")
-    def _check_shards(self) -> "Run":
-        if self.batch_size % self.virtual_shards:
-            raise ValueError(f"batch_size {self.batch_size} is not a multiple of virtual_shards {self.virtual_shards}")
-        if self.workers > self.virtual_shards:
-            raise ValueError(f"workers {self.workers} is more than virtual_shards {self.virtual_shards}")
-        return self
-
-
-class Split(Section):
-    """`[data.split]`: which groups are held out.  by: a metadata column.  held_out: share of its groups."""
-
-    by: str
-    held_out: float = Field(0.1, ge=0, lt=1)
-    seed: Seed = 0
-
-
-class Data(Section):
-    """`[data]`: what is trained on.
-
-    store: a patch store.  subset: metadata columns and the values wanted.  fraction: share of the groups
-    that are not held out to train on; a smaller share is part of a larger one.
-    """
-
-    store: str
-    subset: dict[str, list[str | int]] = {}
-    fraction: float = Field(1.0, gt=0, le=1)
-    split: Split | None = None
-
-
-class Optimizer(Section):
-    """`[optimizer]` and `[optimizer.NETWORK]`.
-
-    schedule: of the learning rate over the run; "linear" and "cosine" end at zero.
-    """
-
-    kind: Literal["adam", "rmsprop", "sgd"] = "adam"
-    lr: float = Field(gt=0)
-    betas: tuple[Decay, Decay] = (0.9, 0.999)
-    schedule: Literal["constant", "linear", "cosine"] = "constant"
-    warmup_images: int = Field(0, ge=0)
-
-
-class Ema(Section):
-    """`[ema]`: the moving average of the networks that are sampled from."""
-
-    half_life_images: int = Field(default=10_000, gt=0)
-
-
-class Evaluate(Section):
-    """`[evaluate]`: what is measured along the run.  samples: images on each side of a comparison."""
-
-    metrics: tuple[Literal["kid"], ...] = Field(("kid",), min_length=1)
-    every_images: int = Field(gt=0)
-    samples: int = Field(2000, ge=100)
-
-
-class Checkpoint(Section):
-    """`[checkpoint]`: how often the whole state is committed, and how many are kept."""
-
-    every_images: int = Field(gt=0)
-    keep: int = Field(2, ge=2)
-
-
-class Patch(Section):
-    """`[prepare.patch]`: side in pixels, and one random patch per plane or all that tile it."""
-
-    size: int = Field(gt=0)
-    cut: Literal["one_random", "tiled"] = "tiled"
-
-
-class Prepare(Section):
-    """`[prepare]`: image store -> patch store.  threads: of Dask."""
-
-    source: str
-    patch: Patch
-    operations: tuple[dict[str, JsonValue], ...] = ()
-    subset: dict[str, list[str | int]] = {}
-    seed: Seed = 0
-    threads: int = Field(2, ge=1)
-
-
-class Register(Section):
-    """`[register]`: under which name and alias the model is kept; by default the run's name."""
-
-    name: str = ""
-    alias: str = "candidate"
-
-
-class Cluster(Section):
-    """`[cluster]`: address of a running Ray cluster; by default $RAY_ADDRESS, or Ray on this machine."""
-
-    address: str = ""
 
 
 MethodTable = TypeVar("MethodTable", bound=MethodConfig)
@@ -167,6 +43,7 @@ class RunConfig(Section, Generic[MethodTable]):
 
     run: Run
     data: Data
+    augment: Augment = Augment()
     method: MethodTable
     optimizer: dict[str, Optimizer]
     ema: Ema = Ema()
@@ -193,6 +70,19 @@ class RunConfig(Section, Generic[MethodTable]):
 AnyRun = RunConfig[Any]
 
 
+class Target(Section):
+    """`[data]` of a recipe that does not train.  store: the patch store to write."""
+
+    store: str = ""
+
+
+class StoresAlone(Section):
+    """A recipe that prepares and does not train."""
+
+    prepare: Prepare
+    data: Target = Target()
+
+
 def read_config(recipe: Path, overrides: Sequence[str] = ()) -> AnyRun:
     """Read a recipe and apply `key=value` overrides.
 
@@ -200,6 +90,23 @@ def read_config(recipe: Path, overrides: Sequence[str] = ()) -> AnyRun:
     or values out of range; all of them are named at once.
     """
     return config_from_tables(read_tables(recipe, overrides), str(recipe))
+
+
+def read_prepare(recipe: Path, overrides: Sequence[str] = ()) -> tuple[Prepare, str]:
+    """The `[prepare]` table of a recipe, and `data.store`; a recipe for stores alone needs nothing else.
+
+    Raises MissingError, RecipeError: as `read_config`, or the recipe does not say how to prepare.
+    """
+    tables = read_tables(recipe, overrides)
+    if "method" in tables:
+        config = config_from_tables(tables, str(recipe))
+        found, store = config.prepare, config.data.store
+    else:
+        alone = _validated(StoresAlone, tables, str(recipe))
+        found, store = alone.prepare, alone.data.store
+    if found is None:
+        raise RecipeError(f"{recipe} does not say how to prepare", "no [prepare]", "Add that table")
+    return found, store
 
 
 def read_tables(recipe: Path, overrides: Sequence[str] = ()) -> Tables:
@@ -250,9 +157,15 @@ def config_from_tables(tables: Mapping[str, Any], origin: str) -> AnyRun:
         )
     merged = _merge(kind.presets[preset], tables)
     merged["optimizer"] = _per_network(merged.get("optimizer", {}), kind.networks)
-    model = RunConfig[kind.Config]  # type: ignore[name-defined]
+    return _validated(RunConfig[kind.Config], merged, origin)  # type: ignore[name-defined]
+
+
+Model = TypeVar("Model", bound=Section)
+
+
+def _validated(model: type[Model], tables: Mapping[str, Any], origin: str) -> Model:
     try:
-        return model.model_validate(merged)
+        return model.model_validate(tables)
     except ValidationError as error:
         raise RecipeError(
             f"{origin} is not a recipe",

@@ -1,86 +1,173 @@
 """From the patch store to batches on the device: which samples train, which are held out, and scaling."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from distgan.config import Data
+from distgan.augment import augmented
 from distgan.method import Batch
-from storage.errors import RecipeError
+from distgan.sections import Augment, Data, Split
+from storage.errors import DataError, RecipeError
+from storage.leakage import Leaks, equal_pixels, leaks
 from storage.patches import Patches, PatchStore
-from storage.sampler import Sampler
-from storage.split import column_values, held_out, matching, share
+from storage.sampler import Indices, Order, Sampler
+from storage.split import Mask, column_values, fold_of, held_out, left_out, matching, share
+
+PLAIN = Augment()
 
 
 @dataclass(frozen=True)
 class Chosen:
     """Rows of a patch store, sorted: those that train, and those that are held out (possibly none)."""
 
-    train: NDArray[np.int64]
-    held_out: NDArray[np.int64]
+    train: Indices
+    held_out: Indices
 
 
 def choose(store: PatchStore, data: Data) -> Chosen:
     """Which samples of the store a run uses.
 
-    Raises RecipeError: the subset, the split or the fraction leaves nothing.
+    Raises RecipeError: the subset, the split or the fraction leaves nothing.  Raises DataError: a held-out sample
+    is also trained on, pixel by pixel, and data.allow does not name that.
     """
     wanted = matching(store.obs, data.subset)
     if data.split is None:
         if data.fraction < 1:
             raise RecipeError("a fraction needs groups", "no [data.split]", "Name the column to go by: data.split.by")
         return Chosen(np.flatnonzero(wanted), np.empty(0, np.int64))
-    groups = np.asarray([str(value) for value in column_values(store.obs, data.split.by)])
-    out = np.zeros_like(wanted)
-    out[wanted] = held_out(groups[wanted], data.split.held_out, data.split.seed)
-    train = wanted & ~out
+    groups = _column(store, data.split.by, wanted)
+    classes = None if data.split.stratify is None else _column(store, data.split.stratify, wanted)
+    out = _held_out(groups, data.split, classes)
+    train = ~out
     if data.fraction < 1:
-        kept = np.zeros_like(wanted)
-        kept[train] = share(groups[train], data.fraction, data.split.seed + 1)
-        train = kept
-    return Chosen(np.flatnonzero(train), np.flatnonzero(out))
+        of_train = None if classes is None else classes[train]
+        train[train] = share(groups[train], data.fraction, data.split.seed + 1, of_train)
+    rows = np.flatnonzero(wanted)
+    chosen = Chosen(rows[train], rows[out])
+    if "duplicates" not in data.allow:
+        _refuse_duplicates(store, chosen)
+    return chosen
 
 
-class Feed:
-    """Batches of the training samples, by their position in the stream of samples.
+def _column(store: PatchStore, name: str, wanted: Mask) -> NDArray[np.str_]:
+    return np.asarray([str(value) for value in column_values(store.obs, name)])[wanted]
 
-    The samples stay in memory as the store has them and are scaled on the device.
+
+def _held_out(groups: NDArray[np.str_], split: Split, classes: NDArray[np.str_] | None) -> Mask:
+    if split.leave_out is not None:
+        return left_out(groups, split.leave_out)
+    if split.folds is not None and split.fold is not None:
+        return fold_of(groups, split.folds, split.fold, split.seed, classes)
+    return held_out(groups, split.held_out or 0.0, split.seed, classes)
+
+
+def _refuse_duplicates(store: PatchStore, chosen: Chosen) -> None:
+    twice = chosen.held_out[equal_pixels(store.obs.take(chosen.train), store.obs.take(chosen.held_out))]
+    if len(twice):
+        raise DataError(
+            f"held-out samples of {store.path} are also trained on",
+            f"{len(twice)} of {len(chosen.held_out)} equal a training sample in every pixel, such as row {twice[0]}",
+            'Split by a column that keeps them together (data.split.by), or set data.allow = ["duplicates"]',
+        )
+
+
+def leaks_of(store: PatchStore, chosen: Chosen, data: Data) -> Leaks:
+    """What the held-out samples share with the training samples."""
+    columns = [name for name in ("file", data.split.by if data.split else "") if name in store.obs.column_names]
+    return leaks(store.obs.take(chosen.train), store.obs.take(chosen.held_out), columns)
+
+
+class Batches(ABC):
+    """Batches of training samples, by their position in an endless stream of samples.
+
+    They come to the device as the store has them, and are scaled and augmented there.
+    order_name: of what the stream is made; with the seed, a position in it means the same samples for ever.
     """
 
-    def __init__(self, store: PatchStore, rows: NDArray[np.int64], seed: int, device: torch.device) -> None:
-        self.images = store.read(rows)
-        self.sampler = Sampler(len(rows), seed)
+    order_name: ClassVar[str] = "shuffled samples"
+
+    def __init__(self, store: PatchStore, seed: int, device: torch.device, augment: Augment) -> None:
         self.value_range = store.value_range
+        self.seed = seed
         self.device = device
+        self.augment = augment
 
     def batch(self, position: int, count: int) -> Batch:
         """The samples at `position` .. `position + count` of the stream."""
-        return self.rows(self.sampler.take(position, count))
+        images = to_unit_range(self.stored(position, count), self.value_range, self.device)
+        return Batch(augmented(images, self.augment, self.seed, position))
 
-    def rows(self, rows: NDArray[np.int64]) -> Batch:
-        """These samples of the feed, whatever the stream says."""
-        return Batch(to_unit_range(self.images[rows], self.value_range, self.device))
+    @abstractmethod
+    def stored(self, position: int, count: int) -> Patches | Tensor:
+        """The same samples as the store has them."""
+
+    def close(self) -> None:  # noqa: B027 - most have nothing to give back
+        """Give back what other processes share, or what runs in the background."""
 
 
-def to_unit_range(images: Patches, value_range: tuple[float, float], device: torch.device | None = None) -> Tensor:
+class Feed(Batches):
+    """Batches of samples that are all at hand, in memory or on the device.
+
+    images: those of `rows`, read from the store if not given; uint16 ones on a device look like int16.
+    order: in which they come; truly shuffled if not given.
+    """
+
+    def __init__(
+        self,
+        store: PatchStore,
+        rows: Indices,
+        seed: int,
+        device: torch.device,
+        *,
+        images: Patches | Tensor | None = None,
+        order: Order | None = None,
+        augment: Augment = PLAIN,
+    ) -> None:
+        super().__init__(store, seed, device, augment)
+        self.images = store.read(rows) if images is None else images
+        self.order = Sampler(len(rows), seed) if order is None else order
+
+    def stored(self, position: int, count: int) -> Patches | Tensor:
+        """The samples at `position` .. `position + count` of the stream, as the store has them."""
+        return self._gathered(self.order.take(position, count))
+
+    def rows(self, rows: Indices) -> Batch:
+        """These samples of the feed, whatever the stream says, not augmented."""
+        return Batch(to_unit_range(self._gathered(rows), self.value_range, self.device))
+
+    def _gathered(self, rows: Indices) -> Patches | Tensor:
+        if isinstance(self.images, Tensor):
+            found = self.images[torch.from_numpy(rows).to(self.device)]
+            return found.view(torch.uint16) if found.dtype == torch.int16 else found
+        return self.images[rows]
+
+
+def to_unit_range(
+    images: Patches | Tensor, value_range: tuple[float, float], device: torch.device | None = None
+) -> Tensor:
     """Stored values -> float32 in [-1, 1] on the device; black is -1 and white is 1.
 
     The bytes go to the device as they are stored, and are scaled there.
     """
     low, high = value_range
-    return torch.from_numpy(images).to(device).float().sub_(low).mul_(2.0 / (high - low)).sub_(1.0)
+    stored = images if isinstance(images, Tensor) else torch.from_numpy(images)
+    return stored.to(device).to(torch.float32, copy=True).sub_(low).mul_(2.0 / (high - low)).sub_(1.0)
 
 
 def from_unit_range(images: Tensor, value_range: tuple[float, float], dtype: str) -> Patches:
-    """[-1, 1] -> the values and the dtype of the store; what is outside is cut."""
+    """[-1, 1] -> the values and the dtype of the store; what is outside of an integer dtype is cut."""
     low, high = value_range
-    values = (images.detach().cpu().float() + 1.0) * ((high - low) / 2.0) + low
+    values = ((images.detach().cpu().float() + 1.0) * ((high - low) / 2.0) + low).numpy()
+    if np.issubdtype(np.dtype(dtype), np.floating):
+        return values.astype(dtype)
     limits = np.iinfo(np.dtype(dtype))
-    return np.clip(np.rint(values.numpy()), limits.min, limits.max).astype(dtype)
+    return np.clip(np.rint(values), limits.min, limits.max).astype(dtype)
 
 
 def open_store(data: Data) -> PatchStore:

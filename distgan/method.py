@@ -109,8 +109,8 @@ class Method(nn.Module, ABC):
     averaged: ClassVar[tuple[str, ...]] = ()
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"default": {}}
 
-    def __init__(self, config: Any, image_shape: tuple[int, int, int]) -> None:
-        """Build the networks for images of shape C H W."""
+    def __init__(self, config: Any, image_shape: tuple[int, ...]) -> None:
+        """Build the networks for images of shape C H W, or C D H W."""
         super().__init__()
         self.config = config
         self.image_shape = image_shape
@@ -136,7 +136,7 @@ class Method(nn.Module, ABC):
             yield from (p for p in self.network(name).parameters() if p.requires_grad)
 
 
-def build(kind: type[Method], config: MethodConfig, image_shape: tuple[int, int, int], seed: int) -> Method:
+def build(kind: type[Method], config: MethodConfig, image_shape: tuple[int, ...], seed: int) -> Method:
     """A method with the initial weights of that seed, whatever was drawn before."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -82,8 +82,8 @@ def load_model(folder: Path) -> Model:
     try:
         card = json.loads((folder / CARD).read_text(encoding="utf-8"))
         config = config_from_tables(card["recipe"], str(folder / CARD))
-        channels, height, width = card["image_shape"]
-        method = build(load_method(config.method.name), config.method, (channels, height, width), config.run.seed)
+        shape = tuple(int(edge) for edge in card["image_shape"])
+        method = build(load_method(config.method.name), config.method, shape, config.run.seed)
         method.load_state_dict(load_file(folder / WEIGHTS))
     except (ValueError, LookupError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
         raise DataError(

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import nn
 
-from distgan.config import Optimizer
+from distgan.sections import Optimizer
 
 
 def make_optimizer(config: Optimizer, network: nn.Module) -> torch.optim.Optimizer:

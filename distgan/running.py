@@ -6,9 +6,11 @@ The folder of a run holds all it leaves:
 """
 
 import json
+import logging
 import os
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,9 +21,10 @@ from torch import Tensor
 from distgan import plots
 from distgan.checkpoint import Checkpoints, Snapshot
 from distgan.config import AnyRun
-from distgan.data import Feed, choose, open_store
+from distgan.data import Batches, Chosen, Feed, choose, leaks_of, open_store
 from distgan.distributed import Group
 from distgan.evaluation import Evaluator, kid_metrics
+from distgan.feed import StreamFeed, open_feed, some_blocks
 from distgan.method import build
 from distgan.methods import load_method
 from distgan.model import save_model
@@ -31,6 +34,7 @@ from distgan.trainer import Trainer
 from storage.errors import DataError, DivergedError, InterruptedRun
 from storage.patches import PatchStore
 
+LOGGER = logging.getLogger(__name__)
 STOP = "stop"
 STOP_EVERY_STEPS = 8
 Heartbeat = Callable[[int], None]
@@ -49,12 +53,15 @@ def run(
     if config.run.reduction == "exact":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(mode=True)
-    worker = Worker.start(config, folder, group, device, heartbeat)
-    if not worker.trainer.done:
-        worker.before_first_step()
-        worker.clock = time.monotonic()
-        worker.trainer.fit(worker.after_step)
-    worker.finish()
+    store = open_store(config.data)
+    chosen = choose(store, config.data)
+    with closing(open_feed(store, chosen.train, config, group, device)) as feed:
+        worker = Worker.start(config, folder, group, store, chosen, feed, heartbeat)
+        if not worker.trainer.done:
+            worker.before_first_step()
+            worker.clock = time.monotonic()
+            worker.trainer.fit(worker.after_step)
+        worker.finish()
 
 
 @dataclass
@@ -65,6 +72,7 @@ class Worker:
     folder: Path
     group: Group
     store: PatchStore
+    chosen: Chosen
     trainer: Trainer
     checkpoints: Checkpoints
     heartbeat: Heartbeat
@@ -74,26 +82,41 @@ class Worker:
     clock_images: int = 0
 
     @classmethod
-    def start(cls, config: AnyRun, folder: Path, group: Group, device: torch.device, heartbeat: Heartbeat) -> "Worker":
-        """Open the store, build the networks, and go back to the newest checkpoint."""
-        store = open_store(config.data)
-        chosen = choose(store, config.data)
+    def start(
+        cls,
+        config: AnyRun,
+        folder: Path,
+        group: Group,
+        store: PatchStore,
+        chosen: Chosen,
+        feed: Batches,
+        heartbeat: Heartbeat,
+    ) -> "Worker":
+        """Build the networks, and go back to the newest checkpoint."""
         kind = load_method(config.method.name)
-        method = build(kind, config.method, store.shape[1:], config.run.seed).to(device)
-        feed = Feed(store, chosen.train, config.run.seed, device)
+        method = build(kind, config.method, store.shape[1:], config.run.seed).to(feed.device)
         trainer = Trainer(config, method, feed, group)
         checkpoints = Checkpoints(folder / "checkpoints", config.checkpoint.keep)
-        worker = cls(config, folder, group, store, trainer, checkpoints, heartbeat)
-        worker._resume(device)
+        worker = cls(config, folder, group, store, chosen, trainer, checkpoints, heartbeat)
+        worker._resume(feed.device)
         if group.leads:
             worker.tracker = JsonlTracker(folder)
             worker.tracker.rewind(trainer.images_seen or -1)
-            held_out = Feed(store, chosen.held_out, config.run.seed, device) if len(chosen.held_out) else None
-            worker.evaluator = Evaluator(
-                feed, held_out, config.evaluate.samples, config.run.seed, folder / "features.safetensors"
-            )
+            worker.evaluator = worker._evaluator(feed)
         worker.clock_images = trainer.images_seen
         return worker
+
+    def _evaluator(self, feed: Batches) -> Evaluator:
+        """Of all samples if they are in memory, else of some blocks of them."""
+        samples, seed = self.config.evaluate.samples, self.config.run.seed
+        train, held_out = self.chosen.train, self.chosen.held_out
+        if not isinstance(feed, Feed):
+            train, held_out = (
+                some_blocks(self.store, rows, 4 * samples, seed) if len(rows) else rows for rows in (train, held_out)
+            )
+            feed = Feed(self.store, train, seed, feed.device)
+        real = Feed(self.store, held_out, seed, feed.device) if len(held_out) else None
+        return Evaluator(feed, real, samples, seed, self.folder / "features.safetensors")
 
     def _resume(self, device: torch.device) -> None:
         """The first rank chooses the checkpoint; every rank reads and checks it."""
@@ -117,16 +140,41 @@ class Worker:
                 f"its patches were {found[:12]}..., and {self.store.path} is {wanted[:12]}...",
                 "Give the store it began with, or begin again under another run.name",
             )
+        order, now = snapshot.facts.get("order", Feed.order_name), self.trainer.feed.order_name
+        if order != now:
+            raise DataError(
+                f"{snapshot.path} has seen its samples in another order",
+                f"it was of {order}, and here it would be of {now}",
+                f'Set data.resident = "{"stream" if order == StreamFeed.order_name else "memory"}"',
+            )
 
     def before_first_step(self) -> None:
         """Score the floor and the untrained network, once per run."""
         if self.tracker is None or self.evaluator is None or self.trainer.images_seen:
             return
-        self.tracker.params(self.config.flat() | {"features_sha256": self.evaluator.features_sha256})
+        features = {"features_sha256": self.evaluator.features_sha256}
+        self.tracker.params(self.config.flat() | features | self._leaks())
         floor, untrained = self.evaluator.floor(), self.evaluator.score(self.trainer.average)
         self.tracker.metrics(
             kid_metrics("kid_floor", floor) | kid_metrics("kid_untrained", untrained) | kid_metrics("kid", untrained), 0
         )
+
+    def _leaks(self) -> dict[str, int]:
+        """What the held-out samples share with the training samples, told and kept."""
+        if not len(self.chosen.held_out):
+            return {}
+        found = leaks_of(self.store, self.chosen, self.config.data)
+        if found.near or any(found.groups.values()):
+            shared = ", ".join(f"{count} of {name}" for name, count in found.groups.items() if count) or "none"
+            LOGGER.warning(
+                "the held-out samples are not new to training: %d of %d almost equal a training sample; "
+                "groups on both sides: %s. Report a split by a column that keeps them together beside this one.",
+                found.near,
+                found.looked_at,
+                shared,
+            )
+        groups = {f"leaks.groups.{name}": count for name, count in found.groups.items()}
+        return {"leaks.equal": found.equal, "leaks.near": found.near, "leaks.looked_at": found.looked_at} | groups
 
     def after_step(self, trainer: Trainer, terms: Mapping[str, Tensor]) -> bool:
         """Everything rare: log, evaluate, commit, stop. Every rank takes the same decisions."""
@@ -193,6 +241,7 @@ class Worker:
             "state_sha256": digest(state, self.trainer.counters()),
             "recipe": self.config.dump(),
             "patch_store": self.store.digest,
+            "order": self.trainer.feed.order_name,
         }
 
     def _diverged(self, what: str) -> DivergedError:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from distgan.config import AnyRun
-from distgan.data import Feed
+from distgan.data import Batches
 from distgan.distributed import Group, ShardMean
 from distgan.method import Method, Step, Term, Turn
 from distgan.optimizers import make_optimizer, rate_factor
@@ -25,7 +25,7 @@ Observer = Callable[["Trainer", Mapping[str, Tensor]], bool]
 class Trainer:
     """A method in training: its weights, their average, its optimizers, and how far it is."""
 
-    def __init__(self, config: AnyRun, method: Method, feed: Feed, group: Group) -> None:
+    def __init__(self, config: AnyRun, method: Method, feed: Batches, group: Group) -> None:
         self.config = config
         self.method = method
         self.feed = feed

@@ -40,7 +40,7 @@ def staged(target: Path) -> Iterator[Path]:
     Raises RecipeError: something stands at `target` (what is committed is never written again).
     Raises DiskError: writing failed, or the disk is full.
     """
-    _require_nothing(target)
+    require_nothing(target)
     partial = target.with_name(f"{_partial_prefix(target)}{os.getpid()}-{uuid.uuid4().hex[:8]}")
     try:
         with disk_errors(target):
@@ -49,7 +49,7 @@ def staged(target: Path) -> Iterator[Path]:
             partial.mkdir()
             yield partial
             sync_tree(partial)
-            _require_nothing(target)  # another process may have been faster
+            require_nothing(target)  # another process may have been faster
             partial.rename(target)
             sync(target.parent)
     finally:
@@ -104,7 +104,7 @@ def disk_errors(target: Path) -> Iterator[None]:
         raise DiskError(
             f"{target} could not be written",
             os.strerror(error.errno),
-            "Free some space or choose another place; nothing half-written was left",
+            "Free some space or choose another place, and run it again",
         ) from error
 
 
@@ -117,7 +117,8 @@ _REFUSALS = frozenset(
 )
 
 
-def _require_nothing(target: Path) -> None:
+def require_nothing(target: Path) -> None:
+    """Raise RecipeError if something stands at `target`."""
     if target.exists():
         raise RecipeError(
             f"{target} cannot be written",

@@ -1,236 +1,239 @@
 """Raw files -> image store. Values are never rescaled; a file that cannot be read whole is left out, and said.
 
-First every header is read, then the frames of equal shape, dtype and channels are laid out one after
-another, then each shard is written by one task.
+First every header is read and the files are put together to images (`storage.assemble`), then the images get
+their places in arrays (`storage.arrange`), then each shard is written by one task (`storage.fill`). Files that
+only then turn out to be bad are taken out, and what lay behind them moves up.
 """
 
-import re
-import shutil
-from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+import hashlib
+import json
+import os
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 
-from storage import images
+from storage import images, store
+from storage.arrange import Arranged, arrange
+from storage.assemble import Faulty, Image, Piece, Source, assemble, natural
 from storage.datasets import Progress
+from storage.durable import require_nothing
 from storage.errors import DataError, MissingError
-from storage.images import ImageFacts
-from storage.manifest import Facts, committed, sha256_file
-from storage.store import (
-    KIND,
-    ImageStore,
-    Series,
-    create_array,
-    frame_layout,
-    series_facts,
-    write_ome_metadata,
-    write_shard,
-)
-from storage.tasks import run_tasks
+from storage.executors import Executor, threads
+from storage.fill import Found, fill, merged
+from storage.images import BadFile
+from storage.journal import Work, resumable
+from storage.layout import Described, Layout
+from storage.manifest import Facts
+from storage.ome import write_metadata
+from storage.store import KIND, ImageStore, create_array, frame_layout, series_facts
+from storage.tables import files_table, images_table, reports
 
-PLACE = ("frame", "z", "y", "x")
-"""The columns that `prepare` adds to those of the files."""
-Metadata = Callable[[str], Mapping[str, str | int]]
-"""What a file's path (POSIX, relative to the source) says of it."""
-
-
-@dataclass(frozen=True)
-class Source:
-    """A file whose header was read.  file: POSIX path relative to the source folder."""
-
-    path: Path
-    file: str
-    facts: ImageFacts
-
-
-@dataclass(frozen=True)
-class Faulty:
-    """A file that is left out, and why."""
-
-    file: str
-    reason: str
+FORMAT = 2
+"""Of the image store: an ingest that another version began is begun anew."""
+BATCH = 256
+"""Files whose headers are read by one task."""
 
 
 @dataclass(frozen=True)
 class Ingested:
-    """What `ingest` did.  ignored: how many files of each suffix are not images."""
+    """What `ingest` did.
+
+    quarantined: files left out, and why.  ignored: how many files of each suffix are not images.  unmatched: how many
+    files the layout leaves out.  untabled: how many files have no row in the layout's table.  reported: how many of
+    the files have values that are not finite (nan), are constant, saturated, or a duplicate_of an earlier one.
+    """
 
     store: ImageStore
     quarantined: tuple[Faulty, ...]
-    ignored: dict[str, int]
+    ignored: Mapping[str, int]
+    unmatched: int
+    untabled: int
+    reported: Mapping[str, int]
 
 
 def ingest(
-    source: Path, target: Path, metadata: Metadata, *, threads: int = 2, progress: Progress = lambda done, total: None
+    source: Path,
+    target: Path,
+    layout: Layout = Layout(),  # noqa: B008 (immutable)
+    *,
+    workers: int = 2,
+    progress: Progress = lambda done, total: None,
 ) -> Ingested:
     """Write every image below `source` into a new image store at `target`.
 
+    A killed ingest goes on where it was when it is run again.
     Raises MissingError: there is no such folder.  Raises DataError: it holds no image that can be read.
     Raises RecipeError: something stands at `target`.  Raises DiskError: the disk is full.
     """
-    paths, ignored = _image_files(source)
-    batches = [paths[start : start + 256] for start in range(0, len(paths), 256)]
-    surveyed = [
-        one for batch in run_tasks(partial(_survey, source), batches, threads, _half(progress, 0)) for one in batch
-    ]
+    require_nothing(target)
+    found, ignored = _image_files(source)
+    wanted = {file: said for file in found if (said := layout.describe(file)) is not None}
+    unmatched = len(found) - len(wanted)
+    run = threads(workers)
+    surveyed = _survey_all(run, source, wanted, _half(progress, 0))
     sources = [one for one in surveyed if isinstance(one, Source)]
     faulty = [one for one in surveyed if isinstance(one, Faulty)]
+    whole, misfits = assemble(sources, layout)
+    faulty += misfits
     facts: Facts = {"source": source.name}
-    with committed(target, KIND, facts) as store:
-        groups = _groups(sources)
-        rows: list[dict[str, Any]] = []
-        series: list[Series] = []
-        for members in groups:
-            written = _write_series(store, str(len(series)), members, threads, progress, faulty)
-            if written:
-                series.append(written[0])
-                rows += written[1]
-        if not rows:
-            raise _nothing(source, faulty, ignored)
-        write_ome_metadata(store, tuple(series))
-        pq.write_table(_files_table(rows, metadata), store / "files.parquet")
-        facts["series"] = [series_facts(one) for one in series]
-    return Ingested(ImageStore.open(target), tuple(faulty), ignored)
+    with resumable(target, KIND, facts, _key(source, wanted, layout)) as work:
+        kept, arranged, late = _write(work, whole, run, _half(progress, 1))
+        faulty += late
+        if not kept:
+            raise _nothing(source, faulty, ignored, unmatched)
+        write_metadata(work.path, [one.series for one in arranged])
+        pq.write_table(images_table(arranged, layout), work.path / "images.parquet")
+        pq.write_table(files_table(arranged, _results(work, arranged)), work.path / "files.parquet")
+        facts["series"] = [series_facts(one.series) for one in arranged]
+    done = ImageStore.open(target)
+    untabled = sum(not layout.table & said.keys() for said in wanted.values()) if layout.table else 0
+    faulty.sort(key=lambda one: natural(one.file))
+    return Ingested(done, tuple(faulty), ignored, unmatched, untabled, reports(done.files))
 
 
-def _image_files(source: Path) -> tuple[list[Path], dict[str, int]]:
+# the files
+
+
+def _image_files(source: Path) -> tuple[list[str], dict[str, int]]:
+    """POSIX paths below `source` of what is named like an image, in natural order; how many of each suffix are not."""
     if not source.is_dir():
         raise MissingError(f"there is no folder {source}", "no such directory", "Check the path")
-    ignored: dict[str, int] = {}
-    paths = []
+    ignored: Counter[str] = Counter()
+    files = []
     for path in source.rglob("*"):
-        if not path.is_file() or path.name.startswith("."):
+        inside = path.relative_to(source)
+        if path.is_dir() or any(part.startswith(".") for part in inside.parts):
             continue
         if path.suffix.lower() in images.SUFFIXES:
-            paths.append(path)
+            files.append(inside.as_posix())
         else:
-            ignored[path.suffix.lower()] = ignored.get(path.suffix.lower(), 0) + 1
-    paths.sort(key=lambda path: _natural(path.relative_to(source).as_posix()))
-    if not paths:
-        raise _nothing(source, [], ignored)
-    return paths, ignored
+            ignored[path.suffix.lower()] += 1
+    if not files:
+        raise _nothing(source, [], ignored, 0)
+    return sorted(files, key=natural), dict(ignored)
 
 
-def _natural(name: str) -> tuple[list[tuple[int, int | str]], str]:
-    """t75 before t100: numbers in names sort as numbers; t075 and t75 by their letters."""
-    parts = [part for part in re.split(r"(\d+)", name) if part]
-    return [(0, int(part)) if part.isdecimal() else (1, part) for part in parts], name
+def _survey_all(
+    run: Executor, source: Path, wanted: Mapping[str, Described], progress: Progress
+) -> list[Source | Faulty]:
+    listed = list(wanted.items())
+    batches = [listed[start : start + BATCH] for start in range(0, len(listed), BATCH)]
+    counted = _counted(progress, len(batches))
+    return [one for batch in run(partial(_survey, source), batches, counted) for one in batch]
 
 
-def _survey(source: Path, paths: list[Path]) -> list[Source | Faulty]:
+def _survey(source: Path, batch: Sequence[tuple[str, Described]]) -> list[Source | Faulty]:
     found: list[Source | Faulty] = []
-    for path in paths:
-        file = path.relative_to(source).as_posix()
+    for file, said in batch:
         try:
-            found.append(Source(path, file, images.survey(path)))
-        except DataError as error:
-            found.append(Faulty(file, f"{error.wrong}: {error.found}"))
+            surveyed = images.survey(source / file)
+        except BadFile as error:
+            found.append(Faulty(file, error.reason, error.found))
+            continue
+        for index, facts in enumerate(surveyed):
+            found.append(Source(source / file, f"{file}#{index}" if index else file, facts, said))
     return found
 
 
-def _groups(sources: Iterable[Source]) -> list[list[Source]]:
-    """Files whose frames can share one array, in the order in which their kind was first met."""
-    groups: dict[tuple[object, ...], list[Source]] = {}
-    for one in sources:
-        kind = (one.facts.shape[1:], one.facts.dtype, one.facts.channels, one.facts.pixel_um)
-        groups.setdefault(kind, []).append(one)
-    return list(groups.values())
+def _key(source: Path, wanted: Mapping[str, Described], layout: Layout) -> str:
+    """Names what is being made: files of a size and age, what is said of them, and how arrays are parted."""
+    files = [(file, *_size_and_age(source / file), dict(said)) for file, said in wanted.items()]
+    plan = [FORMAT, store.CHUNK_BYTES, store.SHARD_BYTES, str(source), layout.channels, layout.pixel_um, files]
+    return hashlib.sha256(json.dumps(plan).encode()).hexdigest()
 
 
-def _write_series(
-    store: Path, name: str, members: list[Source], threads: int, progress: Progress, faulty: list[Faulty]
-) -> tuple[Series, list[dict[str, Any]]] | None:
-    """Write one image; begin again without them if files turn out not to decode."""
-    while members:
-        facts = members[0].facts
-        frames = sum(one.facts.shape[0] for one in members)
-        series = Series(name, (frames, *facts.shape[1:]), facts.dtype, facts.channels, facts.pixel_um)
-        chunk, shard = frame_layout(series.shape, series.dtype)
-        array = store / name / "0"
-        create_array(array, series.shape, series.dtype, chunk, shard, tuple("tczyx"))
-        starts = _place(members)
-        tasks = [(start, min(start + shard[0], frames)) for start in range(0, frames, shard[0])]
-        write = partial(_write_frames, array, members, starts)
-        results = run_tasks(write, tasks, threads, _half(progress, 1))
-        bad = {one.file: one for _, failures in results for one in failures}
-        if not bad:
-            return series, _rows(name, members, starts, {k: v for found, _ in results for k, v in found.items()})
-        faulty += bad.values()
-        members = [one for one in members if one.file not in bad]
-        shutil.rmtree(store / name)
-    return None
+def _size_and_age(path: Path) -> tuple[int, int]:
+    try:
+        found = path.stat()
+    except OSError:  # it is in quarantine
+        return (0, 0)
+    return found.st_size, found.st_mtime_ns
 
 
-def _place(members: list[Source]) -> list[int]:
-    """The index of each file's first frame, and the number of all frames."""
-    return np.cumsum([0] + [one.facts.shape[0] for one in members]).tolist()
+# the arrays
 
 
-Range = tuple[float, float, str]
-"""Smallest value, largest value, SHA-256 of the file."""
+def _write(
+    work: Work, whole: list[Image], run: Executor, progress: Progress
+) -> tuple[list[Image], list[Arranged], list[Faulty]]:
+    """Write the arrays of all images whose files can be read; again without them if some cannot."""
+    while True:
+        bad = [Faulty(**one) for result in work.done.values() for one in result["faulty"]]
+        kept, left_out = _without(whole, bad)
+        arranged = arrange(kept)
+        shards = [shard for one in arranged for shard in one.shards()]
+        to_do = [shard for shard in shards if shard.name not in work.done]
+        _sweep(work.path, {work.done[shard.name]["object"] for shard in shards if shard.name in work.done})
+        _create_arrays(work.path, arranged)
+        counted = _counted(progress, len(shards), len(shards) - len(to_do))
+
+        def done(index: int, result: tuple[str, dict[str, Found], list[Faulty]]) -> None:
+            written, found, faulty = result
+            told = {"files": found, "faulty": [asdict(one) for one in faulty], "object": written}
+            work.finish(to_do[index].name, [written] if written else [], told)  # noqa: B023 (called within this round)
+            counted(index, result)  # noqa: B023
+
+        if not any(faulty for *_, faulty in run(partial(fill, work.path), to_do, done)):
+            return kept, arranged, left_out
 
 
-def _write_frames(
-    array: Path, members: list[Source], starts: list[int], task: tuple[int, int]
-) -> tuple[dict[str, Range], list[Faulty]]:
-    """Fill and write the shard of frames start..stop; the ranges of the files that begin in it."""
-    start, stop = task
-    found: dict[str, Range] = {}
-    failures: list[Faulty] = []
-    block = np.zeros((stop - start, *members[0].facts.shape[1:]), members[0].facts.dtype)
-    for index in range(bisect_right(starts, start) - 1, bisect_left(starts, stop)):
-        one, first, last = members[index], starts[index], starts[index + 1]
-        try:
-            frames = images.read(one.path)
-            if (frames.shape, frames.dtype.name) != (one.facts.shape, one.facts.dtype):
-                raise DataError("the file changed meanwhile", f"{frames.dtype} {frames.shape}", "Ingest it again")
-        except DataError as error:
-            failures.append(Faulty(one.file, f"{error.wrong}: {error.found}"))
+def _without(whole: list[Image], bad: Iterable[Faulty]) -> tuple[list[Image], list[Faulty]]:
+    """The images that have no bad file, or only a bad label image, which they lose; and all files that go."""
+    reasons = {one.file: one for one in bad}
+    kept, left_out = [], []
+    for image in whole:
+        spoilt = {name for name, pieces in image.labels.items() if _bad(pieces, reasons)}
+        if _bad(image.pieces, reasons):
+            left_out += _together(image.sources, reasons)
             continue
-        low, high = max(first, start), min(last, stop)
-        block[low - start : high - start] = frames[low - first : high - first]
-        if first >= start:
-            found[one.file] = (frames.min().item(), frames.max().item(), sha256_file(one.path))
-    if not failures:
-        write_shard(array, start, block)
-    return found, failures
+        for name in spoilt:
+            left_out += _together([piece.source for piece in image.labels[name]], reasons)
+        kept.append(replace(image, labels={name: image.labels[name] for name in image.labels.keys() - spoilt}))
+    return kept, left_out
 
 
-def _rows(series: str, members: list[Source], starts: list[int], found: dict[str, Range]) -> list[dict[str, Any]]:
-    rows = []
-    for first, one in zip(starts, members, strict=False):
-        low, high, digest = found[one.file]
-        rows.append(
-            {
-                "file": one.file,
-                "series": series,
-                "first_frame": first,
-                "frames": one.facts.shape[0],
-                "shape": list(one.facts.stored_shape),
-                "dtype": one.facts.dtype,
-                "min": low,
-                "max": high,
-                "sha256": digest,
-            }
-        )
-    return rows
+def _bad(pieces: Iterable[Piece], reasons: Mapping[str, Faulty]) -> bool:
+    return any(piece.source.file in reasons for piece in pieces)
 
 
-def _files_table(rows: list[dict[str, Any]], metadata: Metadata) -> pa.Table:
-    """The rows with what the names say; a column that some files lack is null there."""
-    described = [dict(metadata(row["file"])) for row in rows]
-    columns = {key: [row[key] for row in rows] for key in rows[0]}
-    for key in dict.fromkeys(key for row in described for key in row):
-        if key in columns or key in PLACE:
-            raise DataError("a metadata column has a reserved name", key, "Rename it")
-        columns[key] = [row.get(key) for row in described]
-    return pa.table(columns)
+def _together(sources: Sequence[Source], reasons: Mapping[str, Faulty]) -> list[Faulty]:
+    """The files that go because one of them is bad, each with its own reason or that of the first."""
+    first = next(one.file for one in sources if one.file in reasons)
+    found = f"{first} of the same image is left out"
+    return [reasons.get(one.file, Faulty(one.file, "incomplete", found)) for one in sources]
+
+
+def _create_arrays(path: Path, arranged: Iterable[Arranged]) -> None:
+    for one in arranged:
+        for array, (shape, dtype, _) in one.arrays.items():
+            create_array(path / array, shape, dtype, *frame_layout(shape, dtype), tuple("tczyx"))
+
+
+def _sweep(path: Path, objects: set[str]) -> None:
+    """Remove all but `objects`. When an array has become shorter, zarr keeps what lay in a shard beyond its end."""
+    for folder, _, files in os.walk(path, topdown=False):
+        for name in files:
+            if Path(folder, name).relative_to(path).as_posix() not in objects:
+                Path(folder, name).unlink()
+        if Path(folder) != path and not any(Path(folder).iterdir()):
+            Path(folder).rmdir()
+
+
+def _results(work: Work, arranged: Iterable[Arranged]) -> dict[str, Found]:
+    """What all shards together say of each file."""
+    found: dict[str, Found] = {}
+    for shard in (shard for one in arranged for shard in one.shards()):
+        for file, told in work.done[shard.name]["files"].items():
+            found[file] = merged(found[file], told) if file in found else told
+    return found
+
+
+# the progress
 
 
 def _half(progress: Progress, half: int) -> Progress:
@@ -238,9 +241,19 @@ def _half(progress: Progress, half: int) -> Progress:
     return lambda done, total: progress(done + half * total, 2 * total)
 
 
-def _nothing(source: Path, faulty: list[Faulty], ignored: dict[str, int]) -> DataError:
+class _counted:
+    def __init__(self, progress: Progress, total: int, done: int = 0) -> None:
+        self.progress, self.total, self.done = progress, total, done
+
+    def __call__(self, index: int, result: Any) -> None:
+        self.done += 1
+        self.progress(self.done, self.total)
+
+
+def _nothing(source: Path, faulty: list[Faulty], ignored: Mapping[str, int], unmatched: int) -> DataError:
     found = [f"{count} file(s) named *{suffix}" for suffix, count in sorted(ignored.items())]
-    found += [f"{one.file} ({one.reason})" for one in faulty[:3]]
+    found += [f"{unmatched} image file(s) that the layout leaves out"] if unmatched else []
+    found += [f"{one.file} ({one.reason}: {one.found})" for one in faulty[:3]]
     return DataError(
         f"nothing could be ingested from {source}",
         "; ".join(found) or "the folder is empty",

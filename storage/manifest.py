@@ -8,7 +8,7 @@ of all of it, so that the name of a store's content can be handed on as provenan
 import contextlib
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,15 +45,15 @@ def committed(target: Path, kind: str, facts: Facts) -> Iterator[Path]:
         seal(partial, kind, facts)
 
 
-def seal(directory: Path, kind: str, facts: Facts) -> Manifest:
-    """Write the manifest of what stands in `directory`."""
-    files = sorted(path for path in directory.rglob("*") if path.is_file())
+def seal(directory: Path, kind: str, facts: Facts, known: Mapping[str, str] | None = None) -> Manifest:
+    """Write the manifest of what stands in `directory`.  known: SHA-256 of files that need not be read again."""
+    known = known or {}
+    files = {path.relative_to(directory).as_posix(): path for path in directory.rglob("*") if path.is_file()}
+    unread = [name for name in files if name not in known]
     with ThreadPoolExecutor(2) as pool:
-        digests = list(pool.map(sha256_file, files))
-    objects = {
-        path.relative_to(directory).as_posix(): (path.stat().st_size, digest)
-        for path, digest in zip(files, digests, strict=True)
-    }
+        digests = dict(zip(unread, pool.map(lambda name: sha256_file(files[name]), unread), strict=True))
+    digests |= {name: known[name] for name in files if name in known}
+    objects = {name: (files[name].stat().st_size, digests[name]) for name in sorted(files)}
     facts = json.loads(json.dumps(facts, allow_nan=False))
     manifest = Manifest(kind, facts, objects, _digest(kind, facts, objects))
     content = {"format": FORMAT, "kind": kind, "facts": facts, "objects": objects, "digest": manifest.digest}
@@ -76,19 +76,25 @@ def read_manifest(directory: Path, kind: str) -> Manifest:
         path = directory / name
         found = path.stat().st_size if path.is_file() else None
         if found != size:
-            raise DataError(
-                f"the {kind} at {directory} is damaged",
-                f"{name} has {found} bytes instead of {size}" if found is not None else f"{name} is missing",
-                "Make it again, or restore it from a copy",
-            )
+            told = f"{name} has {found} bytes instead of {size}" if found is not None else f"{name} is missing"
+            raise damaged(kind, directory, told)
     return manifest
 
 
-def kind_of(directory: Path) -> str:
-    """What kind of thing a committed directory is; raises as `read_manifest` does."""
+def listed(directory: Path) -> Manifest:
+    """The manifest of a committed directory of any kind, none of its files looked at.
+
+    Raises MissingError: there is no such directory.  Raises DataError: it was not committed, or the
+    manifest is damaged.
+    """
     if not directory.is_dir():
         raise MissingError(f"there is nothing at {directory}", "no such directory", "Check the path")
-    return _parse(directory, None).kind
+    return _parse(directory, None)
+
+
+def kind_of(directory: Path) -> str:
+    """What kind of thing a committed directory is; raises as `listed` does."""
+    return listed(directory).kind
 
 
 def check_digests(directory: Path, manifest: Manifest) -> None:
@@ -96,11 +102,16 @@ def check_digests(directory: Path, manifest: Manifest) -> None:
     for name, (_, wanted) in manifest.objects.items():
         found = sha256_file(directory / name)
         if found != wanted:
-            raise DataError(
-                f"the {manifest.kind} at {directory} is damaged",
-                f"{name} has SHA-256 {found[:16]}... instead of {wanted[:16]}...",
-                "Make it again, or restore it from a copy",
-            )
+            raise damaged(manifest.kind, directory, f"{name} has SHA-256 {found[:16]}... instead of {wanted[:16]}...")
+
+
+def damaged(kind: str, directory: Path, found: str) -> DataError:
+    """The error of a committed directory that is not as it was written."""
+    return DataError(
+        f"the {kind} at {directory} is damaged",
+        found,
+        "Make it again, or restore it from a copy; `distgan verify` names all that is damaged",
+    )
 
 
 def sha256_file(path: Path) -> str:

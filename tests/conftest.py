@@ -9,7 +9,9 @@ from hypothesis import settings
 from numpy.typing import NDArray
 from PIL import Image
 
+from storage.cuts import Cut
 from storage.ingest import ingest
+from storage.layout import Layout
 from storage.patches import PatchStore
 from storage.preprocess import Preparation, prepare
 from storage.store import ImageStore
@@ -53,11 +55,11 @@ def image_folder(pixels: NDArray[np.uint8], tmp_path_factory: pytest.TempPathFac
 @pytest.fixture(scope="session")
 def image_store(image_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> ImageStore:
     """`image_folder`, ingested; the metadata columns are embryo and time."""
-    return ingest(image_folder, tmp_path_factory.mktemp("stores") / "images.zarr", describe).store
+    return ingest(image_folder, tmp_path_factory.mktemp("stores") / "images.zarr", Layout(describe)).store
 
 
 @pytest.fixture(scope="session")
 def patch_store(image_store: ImageStore, tmp_path_factory: pytest.TempPathFactory) -> PatchStore:
     """`image_store`, cut into 72 tiles of 8 x 8."""
     target = tmp_path_factory.mktemp("stores") / "patches.zarr"
-    return prepare(image_store.path, target, Preparation(8, "tiled"))
+    return prepare(image_store.path, target, Preparation(Cut("tiled", (8, 8))))

@@ -64,11 +64,13 @@ class WganGp(Method):
         },
     }
 
-    def __init__(self, config: WganGpConfig, image_shape: tuple[int, int, int]) -> None:
+    def __init__(self, config: WganGpConfig, image_shape: tuple[int, ...]) -> None:
         super().__init__(config, image_shape)
-        channels, height, size = image_shape
-        if height != size:
-            raise RecipeError("wgan_gp needs square images", f"{height} x {size} pixels", "Prepare square patches")
+        channels, *edges = image_shape
+        size = edges[-1]
+        if edges != [size, size]:
+            found = f"{' x '.join(map(str, edges))} pixels"
+            raise RecipeError("wgan_gp needs square images", found, "Prepare square patches")
         self.critic = Critic(channels, size, config.critic_width, config.critic_norm, config.norm_momentum)
         self.generator = Generator(channels, size, config.noise, config.width, config.norm_momentum)
 

@@ -1,10 +1,10 @@
 """Known image sets, one file each, found by listing this folder.
 
-A data set's file holds one function of each name:
+A data set's file holds one of each name:
 
-    ABOUT: About                                       what it is, for `distgan data list`
-    fetch(cache, progress) -> Path                     bring it below `cache`, checked; return its folder
-    metadata(file) -> dict[str, str | int]             what a file's path (POSIX, relative to the folder) says of it
+    ABOUT: About                        what it is, for `distgan data list`
+    fetch(cache, progress) -> Path      bring it below `cache`, checked; return its folder
+    layout(folder) -> Layout            how that folder is read: what its files, or the rows of its arrays, are
 """
 
 import importlib
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from storage.errors import MissingError
+from storage.layout import Layout
 
 Progress = Callable[[int, int], None]
 """Called with (done, total) as long work goes on."""
@@ -24,14 +25,15 @@ Progress = Callable[[int, int], None]
 class About:
     """One line of `distgan data list`.
 
-    source: address and revision, or "made here".  licence: in its own words.  groups: the metadata
-    columns a split may go by, coarsest first.
+    source: address and revision, or "made here".  licence: in its own words.  groups: the metadata columns a
+    split may go by, coarsest first; none if the whole set is one specimen.  cite: whom to name in a publication.
     """
 
     title: str
     source: str
     licence: str
     groups: tuple[str, ...]
+    cite: str = ""
 
 
 class DataSet(Protocol):
@@ -43,8 +45,11 @@ class DataSet(Protocol):
         """Bring the data set below `cache` and return its folder; a second call finds it there."""
         ...
 
-    def metadata(self, file: str) -> dict[str, str | int]:
-        """What the path of a file (POSIX, relative to the folder) says of it; {} if nothing."""
+    def layout(self, folder: Path) -> Layout:
+        """How the folder is read.
+
+        Raises MissingError or DataError: a table that belongs to it is not there, or is not what it should be.
+        """
         ...
 
 

@@ -2,45 +2,55 @@
 
 11,250 unlabelled images of 128 x 128 (45 embryos, 50 minutes, 5 slices) and 1,578 labelled ones. 1,576 of the
 labelled images are also among the unlabelled: a model that is judged on a date must not have been
-pretrained on it.
+pretrained on it. `split` is that of their repository: 20170720 is the test date.
+
+The raw frames of 512 x 512, out of which these images were cut at random inside one box per embryo, are not public;
+the boxes are (`boxes`). docs/datasets.md says how one's own frames go through the same steps.
 """
 
-import hashlib
 import re
-import shutil
-import tempfile
-import urllib.request
 import zipfile
-import zlib
-from http.client import HTTPException
+from contextlib import closing
 from pathlib import Path, PurePosixPath
+from typing import Any
+from xml.etree.ElementTree import ParseError
+
+import openpyxl
+import pyarrow as pa
+from openpyxl.utils.exceptions import InvalidFileException
 
 from storage.datasets import About, Progress
-from storage.durable import staged
-from storage.errors import DataError, ServiceError
-from storage.manifest import sha256_file
+from storage.download import fetch as fetch_archive
+from storage.download import repository
+from storage.errors import DataError, MissingError
+from storage.layout import Layout
 
-REVISION = "3b8b0306e831be93c90fc7e7101fff292694e96d"
-ADDRESS = f"https://codeload.github.com/DongCiLu/BioGAN/zip/{REVISION}"
+ARCHIVE = repository(
+    "DongCiLu/BioGAN",
+    "3b8b0306e831be93c90fc7e7101fff292694e96d",
+    {
+        r"dataset/unsupervised/([^/]+\.jpg)": r"unlabelled/\1",
+        r"dataset/supervised/rosette_combined/([^/]+\.jpg)": r"labelled/rosette/\1",
+        r"dataset/supervised/non_rosette/([^/]+\.jpg)": r"labelled/non_rosette/\1",
+        r"dataset/unsupervised/(bodndingbox\.xlsx)": r"extra/\1",
+    },
+)
+CONTENT = {
+    "unlabelled/*.jpg": (11_250, "fb2a86ba7f95b09bd36eb115ff72ff365afee3b7d03123ed3f7b0c3199ca6c49"),
+    "labelled/rosette/*.jpg": (386, "c7fbbe122811b051ca63c09da579c8904e1860c22de379431a3867f52a4a2b13"),
+    "labelled/non_rosette/*.jpg": (1_192, "664116ecfd15d856b98aaf10a41295b07871399ecc24962e1660bf9e8b9d89a5"),
+    "extra/bodndingbox.xlsx": (1, "af424c3f38b6fe74afd75a20e0c858417cddaa4fed1b1f53edd91ad17c0a3fbc"),
+}
 ABOUT = About(
     title="C. elegans embryos, membranes; 11,250 unlabelled and 1,578 labelled 128 x 128 images",
-    source=f"github.com/DongCiLu/BioGAN at {REVISION[:7]}",
+    source=ARCHIVE.source,
     licence="none given: download for research, never redistribute",
     groups=("date", "embryo"),
+    cite="Wang et al., BioGAN",
 )
-FOLDERS = {
-    "dataset/unsupervised": "unlabelled",
-    "dataset/supervised/rosette_combined": "labelled/rosette",
-    "dataset/supervised/non_rosette": "labelled/non_rosette",
-}
-"""Folder of the repository -> our folder."""
-CONTENT = {
-    "unlabelled": (11_250, "917ef2a4d03525d4413a375bb1270bbe63be1680ed1ac0936fabfcc893867e12"),
-    "labelled/rosette": (386, "ec2e924eb2a4ee2a48e5f08a2df966b1d68e724533a2aad132c98fb855a3a25d"),
-    "labelled/non_rosette": (1_192, "5ec481d0b7cf0c173d03523d07befcf956375f51c86be56e0f755301a8351867"),
-}
-"""Our folder -> how many files, and the SHA-256 over their names and digests."""
-_LIMIT_BYTES = 1 << 20
+TEST_DATE = "20170720"
+FRAME_PX = 512
+DATES = {"date11": "20170711", "date15": "20170715", "date20": "20170720"}
 _NAME = re.compile(
     r"YX_BV24_WT_Journal14_(?P<date>\d{8})_(?P<run>\d+)_s(?P<position>\d+)_t(?P<time>\d+)"
     r"(?:_emb(?P<emb>\d+))?(?:_slice(?P<slice>\d+))?"
@@ -49,22 +59,16 @@ _NAME = re.compile(
 
 def fetch(cache: Path, progress: Progress) -> Path:
     """Find the images in `cache`/rosettes, or download them there; either way every byte is checked."""
-    folder = cache / "rosettes"
-    if not folder.is_dir():
-        with tempfile.NamedTemporaryFile(suffix=".zip") as archive, staged(folder) as partial:
-            _download(Path(archive.name), progress)
-            try:
-                _unpack(Path(archive.name), partial)
-            except (zipfile.BadZipFile, zlib.error) as error:
-                raise _undelivered(str(error)) from None
-            _check(partial)
-        return folder
-    _check(folder)
-    return folder
+    return fetch_archive(cache / "rosettes", ARCHIVE, CONTENT, progress)
+
+
+def layout(folder: Path) -> Layout:
+    """One image per file, described by its name alone."""
+    return Layout(describe=metadata)
 
 
 def metadata(file: str) -> dict[str, str | int]:
-    """Label, date, stage position, embryo, minute and slice, as far as the name has them.
+    """Label, date, split, stage position, embryo, minute and slice, as far as the name has them.
 
     t75 and t075 are the same minute. Two labelled files name no embryo, and one of them no slice.
     """
@@ -75,60 +79,49 @@ def metadata(file: str) -> dict[str, str | int]:
         return {"label": label}
     date, position, emb = match["date"], int(match["position"]), match["emb"]
     found: dict[str, str | int] = {"label": label, "date": date, "position": position, "time": int(match["time"])}
+    found["split"] = "test" if date == TEST_DATE else "train"
     found["embryo"] = f"{date}_s{position}_emb{emb or '_unnamed'}"
     if match["slice"]:
         found["slice"] = int(match["slice"])
     return found
 
 
-def _download(target: Path, progress: Progress) -> None:
+def boxes(path: Path) -> pa.Table:
+    """The box of each embryo in the raw frames, 512 x 512 pixels, from `extra/bodndingbox.xlsx`.
+
+    One row per embryo: date, position, embryo (named as in `metadata`), and x, y, width, height in pixels; x and y are
+    the upper left corner.
+
+    Raises MissingError: there is no such file.  Raises DataError: it is not such a sheet, or a box leaves the frame.
+    """
+    if not path.is_file():
+        raise MissingError(f"there is no sheet of boxes at {path}", "no such file", "Fetch the data set first")
     try:
-        with urllib.request.urlopen(ADDRESS, timeout=60) as answer, target.open("wb") as file:
-            total = int(answer.headers.get("Content-Length") or 0)
-            done = 0
-            while block := answer.read(1 << 20):
-                file.write(block)
-                done += len(block)
-                progress(done, max(total, done))
-    except (OSError, HTTPException) as error:
-        raise _undelivered(str(error)) from None
+        with closing(openpyxl.load_workbook(path, read_only=True, data_only=True)) as book:
+            rows = [row for row in book.worksheets[0].iter_rows(max_col=7, values_only=True) if any(row)]
+    except (zipfile.BadZipFile, InvalidFileException, ParseError, KeyError, ValueError) as error:
+        raise _no_boxes(path, str(error)) from None
+    found: list[dict[str, Any]] = []
+    date = stage = None
+    for row in rows:
+        date, stage = row[0] or date, row[1] or stage  # a label holds until the next one
+        found.append(_box(path, date, stage, row[2:]))
+    return pa.Table.from_pylist(found)
 
 
-def _unpack(archive: Path, target: Path) -> None:
-    """Only the files wanted, each to a place that we choose; nothing else in the archive is touched."""
-    with zipfile.ZipFile(archive) as content:
-        for member in content.infolist():
-            inside = PurePosixPath(*PurePosixPath(member.filename).parts[1:])
-            folder = FOLDERS.get(inside.parent.as_posix())
-            if folder is None or inside.suffix != ".jpg" or member.file_size > _LIMIT_BYTES:
-                continue
-            place = target / folder / inside.name
-            place.parent.mkdir(parents=True, exist_ok=True)
-            with content.open(member) as source, place.open("wb") as file:
-                shutil.copyfileobj(source, file)
+def _box(path: Path, date: Any, stage: Any, cells: tuple[Any, ...]) -> dict[str, Any]:
+    embryo, *edges = cells
+    position, number = re.fullmatch(r"[sS](\d+)", str(stage)), re.fullmatch(r"emb(\d+)", str(embryo))
+    whole = len(edges) == 4 and all(isinstance(edge, int) for edge in edges)
+    if date not in DATES or not position or not number or not whole:
+        raise _no_boxes(path, f"a row {date}, {stage}, {', '.join(map(str, cells))}")
+    x, y, width, height = edges
+    if min(x, y, width - 1, height - 1) < 0 or max(x + width, y + height) > FRAME_PX:
+        raise _no_boxes(path, f"a box {x}, {y}, {width}, {height} in a frame of {FRAME_PX} x {FRAME_PX}")
+    name = f"{DATES[date]}_s{position[1]}_emb{number[1]}"
+    place = {"x": x, "y": y, "width": width, "height": height}
+    return {"date": DATES[date], "position": int(position[1]), "embryo": name} | place
 
 
-def _undelivered(found: str) -> ServiceError:
-    return ServiceError(
-        "the rosette images could not be downloaded",
-        found,
-        f"Check the network, or put them in $DISTGAN_DATA/rosettes yourself (from {ABOUT.source})",
-    )
-
-
-def _check(folder: Path) -> None:
-    for name, (count, wanted) in CONTENT.items():
-        files = sorted((folder / name).glob("*.jpg"))
-        if len(files) != count or _digest(files) != wanted:
-            raise DataError(
-                f"{folder / name} is not the published set",
-                f"{len(files)} files of {count}, or other bytes",
-                f"Remove {folder} and fetch it again",
-            )
-
-
-def _digest(files: list[Path]) -> str:
-    total = hashlib.sha256()
-    for path in files:
-        total.update(f"{path.name} {sha256_file(path)}\n".encode())
-    return total.hexdigest()
+def _no_boxes(path: Path, found: str) -> DataError:
+    return DataError(f"{path} is not the published sheet of embryo boxes", found, "Fetch the data set again")

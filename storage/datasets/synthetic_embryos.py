@@ -21,6 +21,7 @@ from scipy.spatial.distance import cdist
 
 from storage.datasets import About, Progress
 from storage.durable import staged
+from storage.layout import Layout
 
 ABOUT = About(
     title="synthetic embryos with fluorescent membranes, their rosettes listed in truth.csv",
@@ -242,6 +243,11 @@ def fetch(cache: Path, progress: Progress) -> Path:
         with staged(folder) as partial:
             write(partial, progress)
     return folder
+
+
+def layout(folder: Path) -> Layout:
+    """One image per file, described by its name; the files say how large a voxel is."""
+    return Layout(describe=metadata)
 
 
 def metadata(file: str) -> dict[str, str | int]:

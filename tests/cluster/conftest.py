@@ -1,5 +1,6 @@
 """A recipe small enough to train on Ray in seconds, over a store with two groups."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -7,8 +8,22 @@ import pytest
 from PIL import Image
 
 from cluster.home import Home
+from cluster.session import own_token
+from storage.cuts import Cut
 from storage.ingest import ingest
+from storage.layout import Layout
 from storage.preprocess import Preparation, prepare
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_token(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Ray reads its token once in the life of a process; so the tests that start it share one."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("RAY_ADDRESS", "RAY_AUTH_TOKEN"):
+            patch.delenv(name, raising=False)
+        patch.setenv("RAY_AUTH_TOKEN_PATH", str(own_token(tmp_path_factory.mktemp("tokens") / "ray")))
+        yield
+
 
 RECIPE = """
 [run]
@@ -50,8 +65,8 @@ def patches(tmp_path_factory: pytest.TempPathFactory) -> Path:
         y, x = np.mgrid[:128, :128]
         wave = np.sin(y / random.uniform(3, 9)) * np.sin(x / random.uniform(3, 9))
         Image.fromarray((127 + 90 * wave + random.normal(0, 9, wave.shape)).clip(0, 255).astype(np.uint8)).save(path)
-    ingest(folder / "raw", folder / "images.zarr", lambda file: {"embryo": file[:4]})
-    prepare(folder / "images.zarr", folder / "patches.zarr", Preparation(32, "tiled"))
+    ingest(folder / "raw", folder / "images.zarr", Layout(lambda file: {"embryo": file[:4]}))
+    prepare(folder / "images.zarr", folder / "patches.zarr", Preparation(Cut("tiled", (32, 32))))
     return folder / "patches.zarr"
 
 
@@ -67,6 +82,6 @@ def recipe(patches: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     """An empty $DISTGAN_HOME, and no Ray or MLflow address from outside."""
     monkeypatch.setenv("DISTGAN_HOME", str(tmp_path / "home"))
-    for name in ("RAY_ADDRESS", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "MLFLOW_TRACKING_URI"):
+    for name in ("RAY_ADDRESS", "MLFLOW_TRACKING_URI"):
         monkeypatch.delenv(name, raising=False)
     return Home.here()

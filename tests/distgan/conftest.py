@@ -18,6 +18,7 @@ from distgan.method import Method, build
 from distgan.methods import load_method
 from distgan.running import run
 from distgan.trainer import Trainer
+from storage.cuts import Cut
 from storage.ingest import ingest
 from storage.preprocess import Preparation, prepare
 
@@ -41,7 +42,7 @@ def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def images(raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The pictures as an image store."""
     target = tmp_path_factory.mktemp("images") / "images.zarr"
-    ingest(raw, target, lambda file: {})
+    ingest(raw, target)
     return target
 
 
@@ -49,7 +50,7 @@ def images(raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def patches(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The image store as 108 patches of 32 x 32, nine of each picture."""
     target = tmp_path_factory.mktemp("patches") / "patches.zarr"
-    prepare(images, target, Preparation(32, "tiled"))
+    prepare(images, target, Preparation(Cut("tiled", (32, 32))))
     return target
 
 

@@ -81,7 +81,15 @@ MISTAKES: dict[str, tuple[str, int, str]] = {
     "missing store": ("inspect nowhere.zarr", 66, "nowhere.zarr"),
     "uncommitted store": ("inspect {unfinished}", 65, NAME),
     "patches to train on are missing": (f"train {RECIPE} --set data.store=nowhere.zarr", 66, "nowhere.zarr"),
+    "no picture": ("inspect x --figure x.npy", 2, ".png"),
+    "nothing to verify": ("verify nowhere.zarr", 66, "nowhere.zarr"),
+    "unfinished store to verify": ("verify {unfinished}", 65, NAME),
     "missing folder": ("ingest nowhere store.zarr", 66, "nowhere"),
+    "data set and pattern": ("ingest {texts} store.zarr --dataset vnc --pattern {{a}}.tif", 2, "--pattern"),
+    "table without pattern": ("ingest {texts} store.zarr --table x.csv", 2, "--pattern"),
+    "missing table": ("ingest {texts} store.zarr --pattern {{a}}.tif --table x.csv", 66, "x.csv"),
+    "pattern without a field": ("ingest {texts} store.zarr --pattern *.tif", 2, "*.tif"),
+    "channel twice": ("ingest {texts} store.zarr --channels a,b,a", 2, "a,b,a"),
     "empty folder": ("ingest {empty} store.zarr", 65, "empty"),
     "folder without images": ("ingest {texts} store.zarr", 65, ".txt"),
     "unknown data set to ingest": ("ingest {texts} store.zarr --dataset cats", 66, "synthetic_embryos"),
@@ -195,17 +203,22 @@ def test_a_folder_is_ingested_prepared_and_inspected(distgan: Distgan, raw: Path
     assert files["deep/mask.png"] == {
         "file": "deep/mask.png",
         "shape": [96, 96],
-        "dtype": "uint8",
+        "dtype": "bool",
         "min": 1,
         "max": 1,
+        "nan": 0,
+        "constant": True,
+        "saturated": False,
+        "duplicate_of": None,
     }
     (left_out,) = answer.json["quarantined"]
-    assert left_out.keys() == {"file", "reason"}
+    assert left_out.keys() == {"file", "reason", "found"}
     assert left_out["file"] == "broken.png"
     assert ".txt" in answer.err
 
     answer = distgan("inspect", "images.zarr", "--json")
     assert (answer.code, answer.json["kind"], answer.json["files"]) == (0, "image store", 13)
+    assert "files: 13" in answer.err.splitlines()
 
     how = "prepare={source = 'images.zarr', patch = {size = 32, cut = 'tiled'}}"
     answer = distgan("prepare", RECIPE, "images.zarr", "patches.zarr", "--set", how, "--json")
@@ -221,6 +234,46 @@ def test_a_folder_is_ingested_prepared_and_inspected(distgan: Distgan, raw: Path
 
     answer = distgan("ingest", source, "images.zarr")
     assert answer.code == 2  # what is committed is never written again
+
+
+def test_verify_names_what_is_damaged(distgan: Distgan, patches: Path, tmp_path: Path) -> None:
+    store = shutil.copytree(patches, tmp_path / "store.zarr")
+    answer = distgan("verify", "store.zarr", "--json")
+    assert (answer.code, answer.json) == (0, {"ok": True, "faults": []})
+
+    shard = next(path for path in sorted((store / "images" / "c").rglob("*")) if path.is_file())
+    name = shard.relative_to(store).as_posix()
+    content = shard.read_bytes()
+    spoiled = bytearray(content)
+    spoiled[100] ^= 1
+    for damage, reason in (
+        (bytes(spoiled), "changed"),
+        (content[:-1], "truncated"),
+        (b"", "zero_length"),
+        (None, "missing"),
+    ):
+        shard.unlink()
+        if damage is not None:
+            shard.write_bytes(damage)
+        answer = distgan("verify", "store.zarr", "--json")
+        assert answer.code == 65
+        (fault,) = answer.json["faults"]
+        assert (fault["object"], fault["reason"], fault["array"]) == (name, reason, "images")
+        assert fault["chunk"] == [0, 0, 0, 0]
+        assert name in answer.err
+        assert reason in answer.err
+
+
+def test_inspect_refuses_what_is_damaged(distgan: Distgan, patches: Path, tmp_path: Path) -> None:
+    store = shutil.copytree(patches, tmp_path / "store.zarr")
+    shard = next(path for path in (store / "images" / "c").rglob("*") if path.is_file())
+    content = bytearray(shard.read_bytes())
+    content[100] ^= 1
+    shard.write_bytes(content)
+    answer = distgan("inspect", "store.zarr", "--figure", "a.png")
+    assert answer.code == 65
+    assert shard.relative_to(store).as_posix() in answer.err
+    assert not (tmp_path / "a.png").exists()
 
 
 def test_a_model_folder_can_be_sampled_and_shown(distgan: Distgan, finished: Path, tmp_path: Path) -> None:

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from distgan.config import RECIPES, apply_override, config_from_tables, read_config, read_tables
+from distgan.config import RECIPES, apply_override, config_from_tables, read_config, read_prepare, read_tables
 from storage.errors import MissingError, RecipeError
+from storage.pipeline import Pipeline
 
 
 def refused(tables: dict[str, Any]) -> RecipeError:
@@ -30,7 +31,19 @@ def set_in(tables: dict[str, Any], **dotted: Any) -> dict[str, Any]:
     return changed
 
 
-@pytest.mark.parametrize("recipe", sorted(RECIPES.glob("*.toml")), ids=lambda path: path.stem)
+RUNS = [path for path in sorted(RECIPES.glob("*.toml")) if not path.stem.startswith("prepare_")]
+
+
+@pytest.mark.parametrize("recipe", sorted({*RECIPES.glob("prepare_*.toml")}), ids=lambda path: path.stem)
+def test_every_recipe_for_stores_alone_names_operations_that_exist(recipe: Path) -> None:
+    how, store = read_prepare(Path(recipe.stem))
+    assert how.source
+    assert store
+    for operations in (how.operations, how.patch.operations):
+        assert len(Pipeline.of(operations).steps) == len(operations)
+
+
+@pytest.mark.parametrize("recipe", RUNS, ids=lambda path: path.stem)
 def test_every_recipe_that_comes_along_is_one(recipe: Path) -> None:
     config = read_config(recipe)
     assert read_config(Path(recipe.stem)) == config  # by its name alone

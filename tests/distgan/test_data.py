@@ -1,5 +1,6 @@
 """Which samples train, which are held out, and how values become numbers in [-1, 1] and come back."""
 
+import dataclasses
 import itertools
 from pathlib import Path
 from typing import Any
@@ -8,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from distgan.config import Data
-from distgan.data import Feed, choose, from_unit_range, open_store, to_unit_range
-from storage.errors import RecipeError
+from distgan.data import Feed, choose, from_unit_range, leaks_of, open_store, to_unit_range
+from distgan.sections import Data
+from storage.errors import DataError, RecipeError
 from storage.patches import PatchStore
 
 
@@ -68,6 +69,9 @@ def test_a_subset_is_split_by_its_own_groups(store: PatchStore, patches: Path) -
         ({"split": {"by": "series"}}, "columns"),
         ({"subset": {"file": ["p99.png"]}}, "p00.png"),
         ({"subset": {"file": ["p00.png"]}, "split": {"by": "file"}}, "1 group"),
+        ({"split": {"by": "file", "leave_out": "p77.png"}}, "p00.png"),
+        ({"split": {"by": "file", "folds": 13, "fold": 0}}, "12 group"),
+        ({"split": "paper"}, "no metadata column 'split'"),
     ],
 )
 def test_what_leaves_nothing_to_train_on_is_refused(
@@ -76,6 +80,94 @@ def test_what_leaves_nothing_to_train_on_is_refused(
     with pytest.raises(RecipeError) as caught:
         choose(store, data(patches, **fields))
     assert told in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("split", "told"),
+    [
+        ({"by": "file", "folds": 3}, "folds and fold go together"),
+        ({"by": "file", "fold": 1}, "folds and fold go together"),
+        ({"by": "file", "folds": 3, "fold": 3}, "fold 3 is none of 0 .. 2"),
+        ({"by": "file", "folds": 3, "fold": 0, "held_out": 0.1}, "held_out and folds contradict"),
+        ({"by": "file", "leave_out": "a", "held_out": 0.1}, "held_out and leave_out contradict"),
+        ({"by": "file", "leave_out": "a", "stratify": "kind"}, "nothing to deal"),
+        ("published", "split"),
+    ],
+)
+def test_a_split_is_made_in_one_way(patches: Path, split: Any, told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        data(patches, split=split)
+
+
+@pytest.mark.parametrize("split", ["paper", {"by": "file"}, {"by": "file", "folds": 3, "fold": 0}])
+def test_a_split_survives_json(patches: Path, split: Any) -> None:
+    found = data(patches, split=split)
+    assert Data.model_validate_json(found.model_dump_json()) == found
+
+
+def test_classes_in_every_batch_and_a_stream_contradict_each_other(patches: Path) -> None:
+    with pytest.raises(ValueError, match="strata wants every sample at hand"):
+        data(patches, strata="file", resident="stream")
+
+
+def test_folds_share_out_every_sample(store: PatchStore, patches: Path) -> None:
+    folds = [choose(store, data(patches, split={"by": "file", "folds": 5, "fold": fold})) for fold in range(5)]
+    assert sorted(np.concatenate([one.held_out for one in folds])) == list(range(108))
+    assert {len(files(store, one.held_out)) for one in folds} == {2, 3}
+    for one in folds:
+        assert sorted([*one.train, *one.held_out]) == list(range(108))
+
+
+def test_one_group_can_be_left_out(store: PatchStore, patches: Path) -> None:
+    chosen = choose(store, data(patches, split={"by": "file", "leave_out": "p03.png"}))
+    assert files(store, chosen.held_out) == {"p03.png"}
+    assert len(chosen.train) == 99
+
+
+def with_columns(store: PatchStore, **columns: list[Any]) -> PatchStore:
+    obs = store.obs.drop_columns([name for name in columns if name in store.obs.column_names])
+    for name, values in columns.items():
+        obs = obs.append_column(name, [values])
+    return dataclasses.replace(store, obs=obs)
+
+
+def test_the_split_of_the_paper_is_that_of_its_column(store: PatchStore, patches: Path) -> None:
+    parts = ["test" if row % 4 == 0 else "train" for row in range(108)]
+    chosen = choose(with_columns(store, split=parts, pixels=list(range(1, 109))), data(patches, split="paper"))
+    assert chosen.held_out.tolist() == list(range(0, 108, 4))
+    assert len(chosen.train) == 81
+
+
+def test_classes_are_held_out_alike(store: PatchStore, patches: Path) -> None:
+    names = store.obs.column("file").to_pylist()
+    kinds = ["rare" if name < "p04.png" else "common" for name in names]
+    split = {"by": "file", "held_out": 0.25, "stratify": "kind"}
+    for seed in range(5):
+        held = files(
+            store, choose(with_columns(store, kind=kinds), data(patches, split=split | {"seed": seed})).held_out
+        )
+        assert sorted(name < "p04.png" for name in held) == [False, False, True]
+
+
+def test_equal_pixels_on_both_sides_are_refused_unless_allowed(store: PatchStore, patches: Path) -> None:
+    wanted = data(patches, split={"by": "file", "leave_out": "p03.png"})
+    plain = choose(store, wanted)
+    pixels = list(range(1, 109))
+    pixels[plain.held_out[2]] = pixels[plain.train[5]]
+    twice = with_columns(store, pixels=pixels)
+    with pytest.raises(DataError, match=rf"1 of 9 .*row {plain.held_out[2]}\b.*data\.allow"):
+        choose(twice, wanted)
+    allowed = choose(twice, wanted.model_copy(update={"allow": ("duplicates",)}))
+    assert np.array_equal(allowed.held_out, plain.held_out)
+    assert leaks_of(twice, plain, wanted).equal == 1
+    assert leaks_of(twice, plain, wanted).groups == {"file": 0}
+
+
+def test_groups_that_a_split_tears_apart_are_counted(store: PatchStore, patches: Path) -> None:
+    parts = ["test" if row % 4 == 0 else "train" for row in range(108)]
+    torn = with_columns(store, split=parts)
+    wanted = data(patches, split="paper", allow=["duplicates"])
+    assert leaks_of(torn, choose(torn, wanted), wanted).groups["file"] > 5
 
 
 def test_a_feed_gives_the_samples_of_its_rows_in_the_order_of_the_stream(store: PatchStore) -> None:
@@ -91,7 +183,8 @@ def test_a_feed_gives_the_samples_of_its_rows_in_the_order_of_the_stream(store: 
 
 
 @pytest.mark.parametrize(
-    ("dtype", "value_range"), [("uint8", (0.0, 255.0)), ("uint16", (0.0, 65535.0)), ("uint16", (300.0, 4200.0))]
+    ("dtype", "value_range"),
+    [("uint8", (0.0, 255.0)), ("uint16", (0.0, 65535.0)), ("uint16", (300.0, 4200.0)), ("float32", (-16.0, 48.0))],
 )
 def test_values_survive_the_way_to_the_unit_range_and_back(dtype: str, value_range: tuple[float, float]) -> None:
     low, high = value_range
@@ -104,7 +197,15 @@ def test_values_survive_the_way_to_the_unit_range_and_back(dtype: str, value_ran
     assert np.array_equal(back, values)
 
 
+def test_scaling_leaves_the_stored_values_alone() -> None:
+    values = np.arange(4, dtype=np.float32).reshape(4, 1, 1, 1)
+    for stored in (values, torch.from_numpy(values)):
+        assert to_unit_range(stored, (0.0, 3.0)).flatten().tolist() == pytest.approx([-1, -1 / 3, 1 / 3, 1])
+        assert values.flatten().tolist() == [0, 1, 2, 3]
+
+
 def test_what_lies_outside_the_dtype_is_cut() -> None:
     unit = torch.tensor([-3.0, -1.0, 0.0, 1.0, 3.0])
     assert from_unit_range(unit, (0.0, 255.0), "uint8").tolist() == [0, 0, 128, 255, 255]
     assert from_unit_range(unit, (100.0, 300.0), "uint16").tolist() == [0, 100, 200, 300, 500]
+    assert from_unit_range(unit, (0.0, 2.0), "float32").tolist() == [-2, 0, 1, 2, 4]

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from distgan.config import Optimizer
 from distgan.optimizers import make_optimizer, rate_factor
+from distgan.sections import Optimizer
 
 
 def config(**fields: Any) -> Optimizer:

@@ -1,6 +1,6 @@
 """Ingest: every value as it was in its file, many files in one array, and a table that says where each is."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,6 @@ import tifffile
 import zarr
 from PIL import Image
 
-from storage.errors import DataError
 from storage.ingest import ingest
 from storage.manifest import check_digests
 from storage.store import ImageStore
@@ -26,15 +25,11 @@ def noise(dtype: Any, *shape: int) -> np.ndarray:
     return RANDOM.integers(0, 2 if dtype is bool else np.iinfo(dtype).max + 1, shape).astype(dtype)
 
 
-def nothing(file: str) -> Mapping[str, str | int]:
-    return {}
-
-
-def frames_of(store: ImageStore, file: str) -> np.ndarray:
-    """T C Z Y X of one file, as the files table says."""
-    row = next(row for row in store.files.to_pylist() if row["file"] == file)
+def frames_of(store: ImageStore, file: str, labels: str = "") -> np.ndarray:
+    """T C Z Y X of the image whose first file is given, or T 1 Z Y X of one of its label images."""
+    row = next(row for row in store.images.to_pylist() if row["file"] == file)
     series = next(one for one in store.series if one.name == row["series"])
-    return np.asarray(store.array(series)[row["first_frame"] : row["first_frame"] + row["frames"]])
+    return np.asarray(store.array(series, labels)[row["first_frame"] : row["first_frame"] + row["frames"]])
 
 
 def picture(path: Path, pixels: np.ndarray) -> None:
@@ -84,7 +79,7 @@ def of_all_kinds(tmp_path_factory: pytest.TempPathFactory) -> ImageStore:
     folder.mkdir()
     for name, (_, pixels, save) in KINDS.items():
         save(folder / name, pixels)
-    done = ingest(folder, folder.with_name("store"), nothing)
+    done = ingest(folder, folder.with_name("store"))
     assert done.quarantined == ()
     return done.store
 
@@ -107,9 +102,10 @@ def test_the_table_has_the_range_shape_and_digest_of_every_file(of_all_kinds: Im
         if "jp" not in name.lower():
             assert (rows[name]["min"], rows[name]["max"]) == (pixels.min(), pixels.max())
         assert tuple(rows[name]["shape"]) == pixels.shape
-    imagej = ImageStore.open(of_all_kinds.path).files.to_pylist()[list(rows).index("imagej.tif")]
-    assert imagej["frames"] == 2
-    assert imagej["dtype"] == "uint16"
+    assert rows["bits.tif"]["dtype"] == rows["bits.png"]["dtype"] == "bool"
+    images = of_all_kinds.images.to_pylist()
+    assert images[rows["imagej.tif"]["image"]]["frames"] == 2
+    assert all(images[row["image"]]["file"] == file for file, row in rows.items())
 
 
 def test_any_reader_of_ome_zarr_finds_every_image(of_all_kinds: ImageStore) -> None:
@@ -131,10 +127,10 @@ def test_files_of_one_shape_share_one_array_in_natural_order(tmp_path: Path) -> 
     images = {name: noise(np.uint8, 8, 9) for name in names}
     for name in reversed(names):
         picture(folder / name, images[name])
-    store = ingest(folder, tmp_path / "store", nothing).store
+    store = ingest(folder, tmp_path / "store").store
     assert [one.shape for one in store.series] == [(5, 1, 1, 8, 9)]
     assert store.files.column("file").to_pylist() == names
-    assert store.files.column("first_frame").to_pylist() == [0, 1, 2, 3, 4]
+    assert store.images.column("first_frame").to_pylist() == [0, 1, 2, 3, 4]
     assert np.array_equal(store.array(store.series[0])[:, 0, 0], [images[name] for name in names])
 
 
@@ -149,12 +145,12 @@ def test_time_points_of_several_files_follow_one_another_over_many_shards(
     movies = [noise(np.uint8, frames, 8, 9) for frames in (3, 1, 11, 2, 5)]
     for number, movie in enumerate(movies):
         tifffile.imwrite(folder / f"m{number}.ome.tif", movie, ome=True, metadata={"axes": "TYX"})
-    store = ingest(folder, tmp_path / "store", nothing).store
+    store = ingest(folder, tmp_path / "store").store
     array = store.array(store.series[0])
     assert (array.chunks[0], array.shards[0], array.shape[0]) == (2, 4, 22)
     assert np.array_equal(array[:, 0, 0], np.concatenate(movies))
-    assert store.files.column("first_frame").to_pylist() == [0, 3, 4, 15, 17]
-    assert store.files.column("frames").to_pylist() == [3, 1, 11, 2, 5]
+    assert store.images.column("first_frame").to_pylist() == [0, 3, 4, 15, 17]
+    assert store.images.column("frames").to_pylist() == [3, 1, 11, 2, 5]
     assert store.files.column("max").to_pylist() == [movie.max() for movie in movies]
 
 
@@ -169,25 +165,9 @@ def test_other_shapes_types_and_voxels_make_images_of_their_own(tmp_path: Path) 
     }.items():
         tifffile.imwrite(folder / f"{name}.tif", pixels)
     tifffile.imwrite(folder / "e.tif", noise(np.uint8, 8, 9), ome=True, metadata={"axes": "YX", "PhysicalSizeX": 2})
-    store = ingest(folder, tmp_path / "store", nothing).store
-    rows = {row["file"]: (row["series"], row["first_frame"]) for row in store.files.to_pylist()}
+    store = ingest(folder, tmp_path / "store").store
+    rows = {row["file"]: (row["series"], row["first_frame"]) for row in store.images.to_pylist()}
     assert rows == {"a.tif": ("0", 0), "d.tif": ("0", 1), "b.tif": ("1", 0), "c.tif": ("2", 0), "e.tif": ("3", 0)}
-
-
-def test_what_names_say_becomes_columns_with_nulls_where_they_are_silent(image_folder: Path, tmp_path: Path) -> None:
-    def metadata(file: str) -> dict[str, str | int]:
-        return {"embryo": file[0]} | ({"time": int(file[3])} if file[0] == "b" else {})
-
-    files = ingest(image_folder, tmp_path / "store", metadata).store.files
-    assert files.column("embryo").to_pylist() == list("aabbcc")
-    assert files.column("time").to_pylist() == [None, None, 1, 2, None, None]
-
-
-@pytest.mark.parametrize("key", ["sha256", "file", "z", "frame"])
-def test_metadata_may_not_take_the_name_of_a_column_of_ours(key: str, image_folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=f"reserved name.*{key}"):
-        ingest(image_folder, tmp_path / "store", lambda file: {key: 1})
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_is_no_image_is_counted_and_what_is_hidden_is_not_seen(tmp_path: Path) -> None:
@@ -196,7 +176,7 @@ def test_what_is_no_image_is_counted_and_what_is_hidden_is_not_seen(tmp_path: Pa
     picture(folder / "a.png", noise(np.uint8, 8, 9))
     for name in ("notes.TXT", "b.txt", "truth.csv", "README", ".DS_Store", "._a.png"):
         (folder / name).touch()
-    done = ingest(folder, tmp_path / "store", nothing)
+    done = ingest(folder, tmp_path / "store")
     assert done.ignored == {".txt": 2, ".csv": 1, "": 1}
     assert done.quarantined == ()
     assert done.store.files.num_rows == 1
@@ -211,9 +191,9 @@ def test_the_digest_is_the_same_every_time_on_every_file_system(
     for name in ("t1.png", "t01.png", "t001.png", "t²1.png", "1²2.png"):
         picture(folder / name, noise(np.uint8, 8, 9))
     digests, listed = set(), Path.rglob
-    for threads, last_first in ((1, False), (3, True)):
+    for workers, last_first in ((1, False), (3, True)):
         monkeypatch.setattr(Path, "rglob", lambda *what, order=last_first: sorted(listed(*what), reverse=order))
-        digests.add(ingest(folder, tmp_path / f"store{threads}", nothing, threads=threads).store.manifest.digest)
+        digests.add(ingest(folder, tmp_path / f"store{workers}", workers=workers).store.manifest.digest)
     assert len(digests) == 1
 
 
@@ -225,8 +205,22 @@ def test_a_thousand_small_files_are_a_handful(tmp_path: Path) -> None:
             folder / "0.png", noise(np.uint8, 8, 9)
         )
     steps: list[tuple[int, int]] = []
-    store = ingest(folder, tmp_path / "store", nothing, progress=lambda *step: steps.append(step)).store
+    store = ingest(folder, tmp_path / "store", progress=lambda *step: steps.append(step)).store
     assert store.files.num_rows == 1000
     assert len([path for path in store.path.rglob("*") if path.is_file()]) < 10
     assert [done / total for done, total in steps] == sorted(done / total for done, total in steps)
     assert steps[-1][0] == steps[-1][1]
+
+
+def test_every_image_of_a_file_has_a_row(tmp_path: Path) -> None:
+    folder = tmp_path / "source"
+    folder.mkdir()
+    images = [noise(np.uint8, 8, 9), noise(np.uint16, 10, 7)]
+    with tifffile.TiffWriter(folder / "two.tif") as file:
+        for pixels in images:
+            file.write(pixels, photometric="minisblack", metadata=None)
+    store = ingest(folder, tmp_path / "store").store
+    assert store.files.column("file").to_pylist() == ["two.tif", "two.tif#1"]
+    for name, pixels in zip(("two.tif", "two.tif#1"), images, strict=True):
+        assert np.array_equal(frames_of(store, name)[0, 0, 0], pixels)
+    assert store.files.column("duplicate_of").to_pylist() == [None, None]

@@ -1,71 +1,29 @@
-"""The rosette images: every byte checked, only what is wanted unpacked, and the odd names understood."""
+"""The rosette images: the odd names are understood, the published set is what its module says, boxes are read."""
 
-import hashlib
-import http.client
-import io
-import shutil
-import urllib.request
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import openpyxl
 import pytest
 
 from storage.datasets import rosettes
-from storage.datasets.rosettes import CONTENT, FOLDERS, fetch, metadata
-from storage.errors import DataError, ServiceError
+from storage.datasets.rosettes import ARCHIVE, boxes, fetch, layout, metadata
+from storage.errors import DataError, MissingError
 
-ROOT = f"BioGAN-{rosettes.REVISION}"
 ODD = {
     "date": "20170711",
+    "split": "train",
     "position": 1,
     "time": 51,
     "embryo": "20170711_s1_emb_unnamed",
     "slice": 13,
 }
-IMAGES = {f"{folder}/{name}.jpg": f"{folder}{name}".encode() for folder in FOLDERS for name in "ab"}
-"""Path in the repository -> bytes; a stand-in for what is published."""
 
 
 def silent(done: int, total: int) -> None:
     pass
-
-
-@pytest.fixture
-def published(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`IMAGES` are what is published, each folder with its digest as the module's documentation defines it."""
-    content = {}
-    for folder, ours in FOLDERS.items():
-        files = {Path(path).name: data for path, data in sorted(IMAGES.items()) if path.startswith(f"{folder}/")}
-        lines = [f"{name} {hashlib.sha256(data).hexdigest()}\n" for name, data in files.items()]
-        content[ours] = (len(files), hashlib.sha256("".join(lines).encode()).hexdigest())
-    monkeypatch.setattr(rosettes, "CONTENT", content)
-
-
-@pytest.fixture
-def serve(published: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[bytes], None]:
-    def publish(archive: bytes) -> None:
-        path = tmp_path / "elsewhere.zip"
-        path.write_bytes(archive)
-        monkeypatch.setattr(rosettes, "ADDRESS", path.as_uri())
-
-    return publish
-
-
-def zipped(members: dict[str, bytes]) -> bytes:
-    data = io.BytesIO()
-    with zipfile.ZipFile(data, "w") as archive:
-        for name, content in members.items():
-            archive.writestr(name, content)
-    return data.getvalue()
-
-
-def whole(**changes: bytes) -> bytes:
-    return zipped({f"{ROOT}/{path}": data for path, data in {**IMAGES, **changes}.items()})
-
-
-def listing(folder: Path) -> set[str]:
-    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
 
 
 @pytest.mark.parametrize(
@@ -76,6 +34,7 @@ def listing(folder: Path) -> set[str]:
             {
                 "label": "unlabelled",
                 "date": "20170711",
+                "split": "train",
                 "position": 5,
                 "time": 75,
                 "embryo": "20170711_s5_emb1",
@@ -87,6 +46,7 @@ def listing(folder: Path) -> set[str]:
             {
                 "label": "rosette",
                 "date": "20170711",
+                "split": "train",
                 "position": 5,
                 "time": 75,
                 "embryo": "20170711_s5_emb1",
@@ -102,6 +62,7 @@ def listing(folder: Path) -> set[str]:
             {
                 "label": "non_rosette",
                 "date": "20170720",
+                "split": "test",
                 "position": 1,
                 "time": 91,
                 "embryo": "20170720_s1_emb_unnamed",
@@ -121,7 +82,9 @@ def test_the_published_set_is_as_its_module_says(real_data: Path) -> None:
     rows = [metadata(path.relative_to(folder).as_posix()) for path in sorted(folder.rglob("*.jpg"))]
     labels = [row["label"] for row in rows]
     assert {label: labels.count(label) for label in set(labels)} == {
-        Path(name).name: count for name, (count, _) in CONTENT.items()
+        "unlabelled": 11_250,
+        "rosette": 386,
+        "non_rosette": 1_192,
     }
     places: dict[bool, set[tuple[object, ...]]] = {True: set(), False: set()}
     for row in rows:
@@ -130,110 +93,94 @@ def test_the_published_set_is_as_its_module_says(real_data: Path) -> None:
     assert len(unlabelled) == 11_250
     assert [len({place[axis] for place in unlabelled}) for axis in (0, 1, 2)] == [45, 50, 5]
     assert len(labelled - unlabelled) == 2
+    held_out = [row["label"] for row in rows if row["split"] == "test" and row["label"] != "unlabelled"]
+    assert (held_out.count("rosette"), held_out.count("non_rosette")) == (112, 348)  # dataset/supervised_split
 
 
-def test_only_the_images_wanted_leave_the_archive(serve: Callable[[bytes], None], tmp_path: Path) -> None:
-    first = next(iter(FOLDERS))
-    serve(
-        zipped(
-            {f"{ROOT}/{path}": data for path, data in IMAGES.items()}
-            | {
-                "../evil.jpg": b"evil",
-                f"{ROOT}/../../evil.jpg": b"evil",
-                f"{ROOT}/{first}/../../../../evil.jpg": b"evil",
-                f"/{ROOT}/{first}/evil.jpg": b"evil",
-                f"{ROOT}/{first}/deeper/evil.jpg": b"evil",
-                f"{ROOT}/{first}/large.jpg": b"x" * (rosettes._LIMIT_BYTES + 1),
-                f"{ROOT}/{first}/notes.txt": b"notes",
-                f"{ROOT}/README.md": b"notes",
-            }
-        )
-    )
-    steps: list[tuple[int, int]] = []
-    cache = tmp_path / "cache"
-    folder = fetch(cache, lambda *step: steps.append(step))
-    wanted = {f"rosettes/{ours}/{name}.jpg" for ours in FOLDERS.values() for name in "ab"}
-    assert listing(cache) == wanted
-    assert not list(tmp_path.rglob("evil*"))
-    assert (folder / "labelled/rosette/a.jpg").read_bytes() == b"dataset/supervised/rosette_combineda"
-    assert steps[-1][0] == steps[-1][1] == (tmp_path / "elsewhere.zip").stat().st_size
-
-
-def test_what_is_in_the_cache_is_checked_and_not_fetched_again(serve: Callable[[bytes], None], tmp_path: Path) -> None:
-    serve(whole())
-    folder = fetch(tmp_path / "cache", silent)
-    serve(b"the server is gone")
-    assert fetch(tmp_path / "cache", silent) == folder
+def test_a_file_is_described_by_its_name(tmp_path: Path) -> None:
+    name = "unlabelled/YX_BV24_WT_Journal14_20170711_2_s5_t075_emb1_slice09.jpg"
+    assert layout(tmp_path).describe(name) == metadata(name)
 
 
 @pytest.mark.parametrize(
-    "change",
+    ("member", "place"),
     [
-        lambda path: path.write_bytes(b"dataset/unsuperviseD"),
-        lambda path: path.unlink(),
-        lambda path: path.rename(path.with_name("c.jpg")),
-        lambda path: shutil.copy(path, path.with_name("c.jpg")),
+        ("dataset/unsupervised/x.jpg", "unlabelled/x.jpg"),
+        ("dataset/supervised/rosette_combined/x.jpg", "labelled/rosette/x.jpg"),
+        ("dataset/supervised/non_rosette/x.jpg", "labelled/non_rosette/x.jpg"),
+        ("dataset/unsupervised/bodndingbox.xlsx", "extra/bodndingbox.xlsx"),
+        ("dataset/supervised/high_prob_rosette/x.jpg", None),
+        ("reports/x.jpg", None),
     ],
-    ids=["a byte", "a file less", "a name", "a file more"],
 )
-def test_what_differs_from_the_published_set_is_refused(
-    change: Callable[[Path], object], serve: Callable[[bytes], None], tmp_path: Path
-) -> None:
-    serve(whole())
-    change(fetch(tmp_path / "cache", silent) / "unlabelled" / "a.jpg")
-    with pytest.raises(DataError, match="unlabelled is not the published set"):
-        fetch(tmp_path / "cache", silent)
+def test_the_repository_s_folders_are_ours(member: str, place: str | None) -> None:
+    assert ARCHIVE.place(f"BioGAN-1/{member}") == place
 
 
-def test_other_content_is_never_put_into_the_cache(serve: Callable[[bytes], None], tmp_path: Path) -> None:
-    serve(whole(**{next(iter(IMAGES)): b"other"}))
-    with pytest.raises(DataError, match="not the published set"):
-        fetch(tmp_path / "cache", silent)
-    assert listing(tmp_path / "cache") == set()
-    assert list((tmp_path / "cache").iterdir()) == []
+Sheet = Callable[..., Path]
+
+
+@pytest.fixture
+def sheet(tmp_path: Path) -> Sheet:
+    def save(*rows: tuple[Any, ...]) -> Path:
+        book = openpyxl.Workbook()
+        assert book.active is not None
+        for row in rows:
+            book.active.append(row)
+        book.save(tmp_path / "boxes.xlsx")
+        return tmp_path / "boxes.xlsx"
+
+    return save
+
+
+FIRST = ("date11", "s1", "emb1", 62, 219, 219, 222)
+
+
+def test_a_label_holds_until_the_next_one(sheet: Sheet) -> None:
+    rows = (FIRST, (None, None, "emb2", 1, 2, 3, 4), (None,) * 7, ("date20", "S6", "emb1", 5, 6, 7, 8))
+    assert list(zip(*boxes(sheet(*rows)).to_pydict().values(), strict=True)) == [
+        ("20170711", 1, "20170711_s1_emb1", 62, 219, 219, 222),
+        ("20170711", 1, "20170711_s1_emb2", 1, 2, 3, 4),
+        ("20170720", 6, "20170720_s6_emb1", 5, 6, 7, 8),
+    ]
 
 
 @pytest.mark.parametrize(
-    "archive",
+    "row",
     [
-        b"<html>try again later</html>",
-        b"",
-        whole()[:-100],
-        whole().replace(b"supervised/rosette_combineda", b"supervised/rosette_combinedA"),
+        ("date12", *FIRST[1:]),
+        ("date11", None, *FIRST[2:]),
+        (*FIRST[:2], "cell1", *FIRST[3:]),
+        (*FIRST[:6], None),
+        (*FIRST[:6], "222"),
+        (*FIRST[:3], 300, 219, 219, 222),
+        (*FIRST[:3], -1, 219, 219, 222),
+        (*FIRST[:3], 62, 219, 0, 222),
     ],
-    ids=["a page", "nothing", "cut", "a byte"],
+    ids=["a date", "no stage", "no embryo", "no height", "text", "beside the frame", "left of it", "empty"],
 )
-def test_an_archive_that_did_not_arrive_whole_is_told_and_leaves_nothing(
-    archive: bytes, serve: Callable[[bytes], None], tmp_path: Path
-) -> None:
-    serve(archive)
-    with pytest.raises(ServiceError, match="rosette images"):
-        fetch(tmp_path / "cache", silent)
-    assert list((tmp_path / "cache").iterdir()) == []
+def test_a_sheet_of_something_else_is_refused(row: tuple[Any, ...], sheet: Sheet) -> None:
+    with pytest.raises(DataError, match="not the published sheet"):
+        boxes(sheet(row))
 
 
-@pytest.mark.parametrize(
-    "error", [OSError("no route to host"), TimeoutError("timed out"), http.client.IncompleteRead(b"half", 9)]
-)
-@pytest.mark.parametrize("when", ["at once", "in the middle"])
-def test_a_download_that_fails_is_told_and_leaves_nothing(
-    error: Exception, when: str, published: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class Answer(io.BytesIO):
-        headers = http.client.HTTPMessage()
+def test_a_file_that_is_no_sheet_is_refused(sheet: Sheet, tmp_path: Path) -> None:
+    with pytest.raises(MissingError, match=r"boxes\.xlsx"):
+        boxes(tmp_path / "boxes.xlsx")
+    whole = sheet(FIRST)
+    with zipfile.ZipFile(whole) as archive, zipfile.ZipFile(tmp_path / "torn.xlsx", "w") as torn:
+        for name in archive.namelist():
+            data = archive.read(name)
+            torn.writestr(name, data[: len(data) // 2] if name.startswith("xl/worksheets") else data)
+    (tmp_path / "text.xlsx").write_bytes(b"PK or something")
+    for name in ("torn.xlsx", "text.xlsx"):
+        with pytest.raises(DataError, match="not the published sheet"):
+            boxes(tmp_path / name)
 
-        def read(self, size: int | None = None) -> bytes:
-            if self.tell():
-                raise error
-            return super().read(4)
 
-    def urlopen(address: str, timeout: float) -> Answer:
-        assert address == rosettes.ADDRESS
-        if when == "at once":
-            raise error
-        return Answer(b"half of it")
-
-    monkeypatch.setattr(urllib.request, "urlopen", urlopen)
-    with pytest.raises(ServiceError, match=r"could not be downloaded.*DISTGAN_DATA/rosettes"):
-        fetch(tmp_path / "cache", silent)
-    assert list((tmp_path / "cache").iterdir()) == []
+def test_every_embryo_of_the_published_set_has_its_box(real_data: Path) -> None:
+    table = boxes(real_data / "rosettes" / "extra" / "bodndingbox.xlsx")
+    assert table.num_rows == 45
+    images = (real_data / "rosettes" / "unlabelled").glob("*.jpg")
+    assert set(table["embryo"].to_pylist()) == {rosettes.metadata(path.name)["embryo"] for path in images}
+    assert min(table["width"].to_pylist() + table["height"].to_pylist()) >= 128  # a crop of 128 x 128 fits

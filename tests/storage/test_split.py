@@ -1,6 +1,6 @@
 """Splits: whole groups, seeded, the smaller inside the larger."""
 
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from storage.errors import RecipeError
-from storage.split import column_values, held_out, matching
+from storage.split import column_values, fold_of, held_out, left_out, matching, share
 
 GROUPS = [f"embryo{number % 10}" for number in range(100)]
 TABLE = pa.table({"embryo": ["a", "b", "a", None], "slice": [1, 2, 3, 1]})
@@ -96,3 +96,69 @@ def test_a_subset_that_matches_nothing_is_told_what_there_is(subset: dict[str, l
 
 def test_the_values_of_a_column_are_plain() -> None:
     assert column_values(TABLE, "embryo") == ["a", "b", "a", None]
+
+
+# folds, one group, classes
+
+
+@given(
+    groups=st.lists(st.sampled_from("abcdefghij"), min_size=2).filter(lambda groups: len(set(groups)) > 2),
+    folds=st.integers(2, 3),
+    seed=st.integers(0, 5),
+)
+def test_every_group_is_in_one_fold_and_folds_are_equally_large(groups: list[str], folds: int, seed: int) -> None:
+    masks = [fold_of(groups, folds, fold, seed) for fold in range(folds)]
+    assert np.sum(masks, axis=0).tolist() == [1] * len(groups)
+    parts = [{group for group, held in zip(groups, mask, strict=True) if held} for mask in masks]
+    assert not any(one & other for one, other in combinations(parts, 2))
+    assert max(map(len, parts)) - min(map(len, parts)) <= 1
+
+
+def test_another_seed_makes_other_folds() -> None:
+    assert len({fold_of(GROUPS, 5, 0, seed).tobytes() for seed in range(10)}) > 5
+
+
+def test_more_folds_than_groups_are_refused() -> None:
+    with pytest.raises(RecipeError, match=r"3 folds.*2 group\(s\).*data\.split\.folds"):
+        fold_of("abab", 3, 0, 0)
+
+
+def test_one_group_is_left_out_by_its_name() -> None:
+    assert left_out([1, 2, 1, 10], 1).tolist() == [True, False, True, False]
+    with pytest.raises(RecipeError, match=r"no group c.*the groups are a, b.*data\.split\.leave_out"):
+        left_out("aab", "c")
+    with pytest.raises(RecipeError, match="nothing to train on"):
+        left_out("aaa", "a")
+
+
+CLASSES = ["rare" if int(group[-1]) < 2 else "common" for group in GROUPS]
+
+
+def test_classes_are_dealt_separately() -> None:
+    """Two of the ten embryos are rare: of half of the groups, one is; and one fold of two has one."""
+    for seed in range(5):
+        for mask in (
+            held_out(GROUPS, 0.5, seed, CLASSES),
+            *(fold_of(GROUPS, 2, fold, seed, CLASSES) for fold in (0, 1)),
+        ):
+            out = {group for group, held in zip(GROUPS, mask, strict=True) if held}
+            assert len(out) == 5
+            assert sum(CLASSES[GROUPS.index(name)] == "rare" for name in out) == 1
+
+
+def test_shares_of_classes_are_nested_too() -> None:
+    masks = [share(GROUPS, number / 10, 0, CLASSES) for number in range(1, 11)]
+    assert all((larger | ~smaller).all() for smaller, larger in pairwise(masks))
+    assert masks[0].sum() == 20  # one group of each class
+
+
+def test_a_group_of_several_classes_is_of_the_commonest() -> None:
+    groups, classes = list("aaabbbccddee"), list("xxyyyx") + list("xxyyyy")
+    dealt = {group for group, held in zip(groups, held_out(groups, 0.5, 0, classes), strict=True) if held}
+    assert len(dealt & {"a", "c"}) == 1  # of x: a (two of three) and c
+    assert len(dealt & {"b", "d", "e"}) in (1, 2)
+
+
+def test_a_class_of_which_nothing_would_be_left_is_refused() -> None:
+    with pytest.raises(RecipeError, match="all of a class"):
+        held_out("abc", 0.3, 0, "xxy")

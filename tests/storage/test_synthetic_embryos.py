@@ -156,6 +156,7 @@ def test_names_tell_date_embryo_and_time() -> None:
     expected = {"date": "20300102", "embryo": "20300102_emb03", "time": 12}
     assert embryos.metadata("20300102_emb03_t012.tif") == expected
     assert embryos.metadata("truth.csv") == {}
+    assert embryos.layout(Path()).describe("20300102_emb03_t012.tif") == expected
     assert set(embryos.ABOUT.groups) <= expected.keys()
 
 

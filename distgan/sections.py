@@ -1,0 +1,280 @@
+"""The tables of a recipe, each frozen, checked, and closed to keys it does not know."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
+
+from storage.names import safe_name
+
+Seed = Annotated[int, Field(ge=0, lt=2**62)]
+Decay = Annotated[float, Field(ge=0, lt=1)]
+
+
+class Section(BaseModel):
+    """A table of a recipe: frozen, and closed to keys it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Run(Section):
+    """`[run]`: how long, how large, on how many workers.
+
+    images: real images to see, in all.  batch_size: images a step over all workers.
+    virtual_shards: into how many equal parts a batch is split, whatever the number of workers; by
+    default the number of workers; kept on resume.  threads_per_worker: changes the last bits.
+    """
+
+    name: str
+    seed: Seed = 0
+    images: int = Field(gt=0)
+    batch_size: int = Field(gt=0)
+    workers: int = Field(1, ge=1)
+    virtual_shards: int = Field(1, ge=1)
+    reduction: Literal["exact", "fast"] = "exact"
+    threads_per_worker: int = Field(1, ge=1)
+    cpus_per_worker: float = Field(1.0, gt=0)
+    gpus_per_worker: float = Field(0.0, ge=0)
+    on_nonfinite: Literal["stop"] = "stop"
+    log_every_images: int = Field(10_000, gt=0)
+
+    @field_validator("name")
+    @classmethod
+    def _check_name(cls, name: str) -> str:
+        return safe_name(name, "run.name")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_shards(cls, fields: Any) -> Any:
+        if isinstance(fields, dict) and not fields.get("virtual_shards"):
+            return fields | {"virtual_shards": fields.get("workers", 1)}
+        return fields
+
+    @model_validator(mode="after")
+    def _check_shards(self) -> "Run":
+        if self.batch_size % self.virtual_shards:
+            raise ValueError(f"batch_size {self.batch_size} is not a multiple of virtual_shards {self.virtual_shards}")
+        if self.workers > self.virtual_shards:
+            raise ValueError(f"workers {self.workers} is more than virtual_shards {self.virtual_shards}")
+        return self
+
+
+class Split(Section):
+    """`[data.split]`: which groups are held out. by: the metadata column that names the group.
+
+    One of: held_out, a share of the groups (0.1 if nothing is said); fold, one of so many folds; leave_out, one
+    group by its name. stratify: a column of classes; the groups of each class are dealt by themselves.
+    `split = "paper"` is the split its authors published: column "split", where leave_out is "test".
+    """
+
+    by: str
+    held_out: float | None = Field(None, ge=0, lt=1)
+    folds: int | None = Field(None, ge=2)
+    fold: int | None = Field(None, ge=0)
+    leave_out: str | int | None = None
+    stratify: str | None = None
+    seed: Seed = 0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _complete(cls, fields: Any) -> Any:
+        if fields == "paper":
+            return {"by": "split", "leave_out": "test"}
+        if isinstance(fields, dict) and all(
+            fields.get(key) is None for key in ("held_out", "folds", "fold", "leave_out")
+        ):
+            return fields | {"held_out": 0.1}
+        return fields
+
+    @model_validator(mode="after")
+    def _check_one_way(self) -> "Split":
+        if (self.folds is None) != (self.fold is None):
+            raise ValueError("folds and fold go together: fold is one of 0 .. folds - 1")
+        if self.folds is not None and self.fold is not None and self.fold >= self.folds:
+            raise ValueError(f"fold {self.fold} is none of 0 .. {self.folds - 1}")
+        given = [key for key in ("held_out", "folds", "leave_out") if getattr(self, key) is not None]
+        if len(given) > 1:
+            raise ValueError(f"{' and '.join(given)} contradict each other: keep one")
+        if self.leave_out is not None and self.stratify is not None:
+            raise ValueError("leave_out names its group, so stratify has nothing to deal")
+        return self
+
+
+class Data(Section):
+    """`[data]`: what is trained on.
+
+    store: a patch store.  subset: metadata columns and the values wanted.  fraction: share of the groups
+    that are not held out to train on; a smaller share is part of a larger one.
+    strata: a column of classes; every batch has equally many of each.  resident: where the samples lie: on the
+    device, in memory (one copy per node), or on disk, from where shuffled blocks are read along; by default the
+    first of these where they fit.  allow: faults of the data that are known and accepted.
+    """
+
+    store: str
+    subset: dict[str, list[str | int]] = {}
+    fraction: float = Field(1.0, gt=0, le=1)
+    split: Split | None = None
+    strata: str | None = None
+    resident: Literal["auto", "device", "memory", "stream"] = "auto"
+    allow: tuple[Literal["duplicates"], ...] = ()
+
+    @model_validator(mode="after")
+    def _check_strata(self) -> "Data":
+        if self.strata is not None and self.resident == "stream":
+            raise ValueError('strata wants every sample at hand, so resident cannot be "stream"')
+        return self
+
+
+class Augment(Section):
+    """`[augment]`: of training images.  flip: mirrored along y, x, both or neither.  quarter_turns: up to three."""
+
+    flip: bool = False
+    quarter_turns: bool = False
+
+
+class Optimizer(Section):
+    """`[optimizer]` and `[optimizer.NETWORK]`.
+
+    schedule: of the learning rate over the run; "linear" and "cosine" end at zero.
+    """
+
+    kind: Literal["adam", "rmsprop", "sgd"] = "adam"
+    lr: float = Field(gt=0)
+    betas: tuple[Decay, Decay] = (0.9, 0.999)
+    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    warmup_images: int = Field(0, ge=0)
+
+
+class Ema(Section):
+    """`[ema]`: the moving average of the networks that are sampled from."""
+
+    half_life_images: int = Field(default=10_000, gt=0)
+
+
+class Evaluate(Section):
+    """`[evaluate]`: what is measured along the run.  samples: images on each side of a comparison."""
+
+    metrics: tuple[Literal["kid"], ...] = Field(("kid",), min_length=1)
+    every_images: int = Field(gt=0)
+    samples: int = Field(2000, ge=100)
+
+
+class Checkpoint(Section):
+    """`[checkpoint]`: how often the whole state is committed, and how many are kept."""
+
+    every_images: int = Field(gt=0)
+    keep: int = Field(2, ge=2)
+
+
+class Patch(Section):
+    """`[prepare.patch]`: what is cut out of the images, and what is done to it.
+
+    size: edge in pixels, or H W, or D H W.  The other keys are those of `storage.cuts.Cut`; operations:
+    tables of {name, and that operation's own keys}, applied to what was cut out.
+    """
+
+    size: int | tuple[int, ...] = ()
+    cut: Literal["one_random", "random", "tiled", "boxes", "objects", "whole"] = "tiled"
+    dimensions: Literal[2, 3] = 2
+    count: int = Field(1, ge=1)
+    boxes: str = ""
+    objects: str = ""
+    matched: tuple[str, ...] = ()
+    border: bool = False
+    operations: tuple[dict[str, JsonValue], ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _three_edges_are_a_volume(cls, fields: Any) -> Any:
+        size = fields.get("size") if isinstance(fields, dict) else None
+        if isinstance(size, (list, tuple)) and len(size) == 3:
+            return {"dimensions": 3} | fields
+        return fields
+
+    @model_validator(mode="after")
+    def _check(self) -> "Patch":
+        if any(edge < 1 for edge in self.edges):
+            raise ValueError("size must be positive")
+        if self.cut == "whole" and self.size != ():
+            raise ValueError('size has no meaning for cut = "whole"; operations may be resize, pad or centre_crop')
+        if self.cut != "whole" and len(self.edges) != self.dimensions:
+            raise ValueError(f"cut {self.cut} wants size, {self.dimensions} edges or one number")
+        for key in ("boxes", "objects"):
+            if (self.cut == key) != bool(getattr(self, key)):
+                raise ValueError(f'{key} and cut = "{key}" go together')
+        if self.count > 1 and self.cut not in ("random", "boxes"):
+            raise ValueError(f'count has no meaning for cut = "{self.cut}", but for random and boxes')
+        if (self.matched or self.border) and self.cut != "objects":
+            raise ValueError(f'matched and border have no meaning for cut = "{self.cut}", but for objects')
+        return self
+
+    @property
+    def edges(self) -> tuple[int, ...]:
+        """One edge per dimension."""
+        return (self.size,) * self.dimensions if isinstance(self.size, int) else self.size
+
+
+class LookAlikes(Section):
+    """`[prepare.neighbours]`: as of `storage.mining.Neighbours`."""
+
+    channel: str
+    by: str
+    count: int = Field(5, ge=1)
+    subset: dict[str, list[str | int]] = {}
+
+
+class Prepare(Section):
+    """`[prepare]`: image store -> patch store.
+
+    operations: tables of {name, and that operation's own keys}, applied to whole frames.  times, slices: first
+    and last, counted from 0.  executor: where the tasks run, so many at once; address: of a Dask scheduler or
+    a Ray cluster that runs already.  codec: {name, and its own keys}.
+    """
+
+    source: str = ""
+    patch: Patch
+    operations: tuple[dict[str, JsonValue], ...] = ()
+    subset: dict[str, list[str | int]] = {}
+    times: tuple[int, int] | None = None
+    slices: tuple[int, int] | None = None
+    seed: Seed = 0
+    codec: dict[str, JsonValue] = {"name": "zstd"}
+    neighbours: LookAlikes | None = None
+    executor: Literal["threads", "distributed", "ray"] = "threads"
+    workers: int = Field(2, ge=1)
+    address: str = ""
+
+    @field_validator("times", "slices")
+    @classmethod
+    def _check_span(cls, span: tuple[int, int] | None) -> tuple[int, int] | None:
+        if span and not 0 <= span[0] <= span[1]:
+            raise ValueError("first and last are counted from 0, and the first is not after the last")
+        return span
+
+    @field_validator("codec")
+    @classmethod
+    def _check_codec(cls, keys: dict[str, Any]) -> dict[str, Any]:
+        from storage.codecs import codec
+
+        if "name" not in keys:
+            raise ValueError("codec wants a name")
+        codec(**keys)
+        return keys
+
+    @model_validator(mode="after")
+    def _check_address(self) -> "Prepare":
+        if self.address and self.executor == "threads":
+            raise ValueError('address is that of a cluster: set executor to "distributed" or "ray"')
+        return self
+
+
+class Register(Section):
+    """`[register]`: under which name and alias the model is kept; by default the run's name."""
+
+    name: str = ""
+    alias: str = "candidate"
+
+
+class Cluster(Section):
+    """`[cluster]`: address of a running Ray cluster; by default $RAY_ADDRESS, or Ray on this machine."""
+
+    address: str = ""
