@@ -1,22 +1,18 @@
 """A few frames from all over a store, in bounded memory and time: what `inspect` looks at."""
 
-import itertools
 import math
 import re
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from storage.guard import guard_of
-from storage.manifest import damaged
 from storage.patches import PatchStore
-from storage.store import DAMAGES, ImageStore, Series
+from storage.store import ImageStore, Series, read_box
 
 BUDGET_BYTES = 200 << 20
 """Of all frames together, label images not counted; of a frame larger than its part of that, the middle is read."""
@@ -27,7 +23,6 @@ FEWEST, MOST = 8, 48
 """Frames that are read of an image store."""
 PLATES, WELLS = 4, 96
 """Of a screen, one field of each."""
-Box = tuple[slice, ...]
 Place = tuple[str, str, int]
 """Plate, row and column of a well."""
 _FIELD = re.compile(r"([^/]+)/([A-Z]+)/(\d+)/\d+")
@@ -87,8 +82,8 @@ def frames_of_images(store: ImageStore) -> list[Frame]:
     most = _share([_frame_bytes(one) for one, _ in chosen])
     for one, frame in chosen:
         box = (slice(frame, frame + 1), slice(0, None), *_middle(one, most))
-        image = _read_box(store, one, "", box)[0]
-        labels = {name: _read_box(store, one, name, box)[0, 0] for name in one.labels}
+        image = read_box(store.array(one), box)[0]
+        labels = {name: read_box(store.array(one, name), box)[0, 0] for name in one.labels}
         name, edge = file_of(one.name, frame), one.pixel_um[-1]
         found.append(Frame(image, one.channels, labels, name, place_of(one.name), edge, one.frame_shape))
     return found
@@ -143,25 +138,6 @@ def _middle(one: Series, most: int) -> tuple[slice, slice, slice]:
     starts = [((size - part) // 2, part) for size, part in ((z, planes), (y, min(y, edge)), (x, min(x, edge)))]
     first, second, third = (slice(start, start + part) for start, part in starts)
     return first, second, third
-
-
-def _read_box(store: ImageStore, one: Series, labels: str, box: Box) -> NDArray[Any]:
-    """A box of the array of an image or of its label image, the objects that it lies in checked.
-
-    Raises DataError: they are not as they were written.
-    """
-    array = store.array(one, labels)
-    box = tuple(slice(*part.indices(size)) for part, size in zip(box, array.shape, strict=True))
-    guarded = guard_of(Path(str(array.store_path).removeprefix("file://")))
-    assert guarded is not None, "a store that was opened has a manifest"
-    guard, name = guarded
-    shards = zip(box, array.shards or array.chunks, strict=True)
-    for index in itertools.product(*(range(part.start // size, -(-part.stop // size)) for part, size in shards)):
-        guard.touch(f"{name}/{array.metadata.encode_chunk_key(index)}")
-    try:
-        return np.asarray(array[box])
-    except DAMAGES as error:
-        raise damaged("image store", store.path, f"{name}: {error}") from error
 
 
 def _files(store: ImageStore) -> Callable[[str, int], str]:

@@ -122,15 +122,20 @@ def read_table(path: Path) -> pa.Table:
 
 
 def read_rows(array: "zarr.Array[Any]", start: int, stop: int, *, digest: bool = True) -> NDArray[Any]:
-    """Rows `start` .. `stop` along the first axis.
+    """Rows `start` .. `stop` along the first axis, as `read_box` reads them."""
+    return read_box(array, (slice(start, stop),), digest=digest)
+
+
+def read_box(array: "zarr.Array[Any]", box: tuple[slice, ...], *, digest: bool = True) -> NDArray[Any]:
+    """A box of an array, whole along the axes that are not named.
 
     digest: whether an object is read whole the first time, for its SHA-256; without it its length and the checksums
     of the chunks that are read stand for it, which two objects that changed places escape.
-    Raises DataError: they are not as they were written.
+    Raises DataError: what is there is not as it was written.
     """
-    _touch_rows(array, start, stop, digest)
+    _touch(array, box, digest)
     try:
-        return np.asarray(array[start:stop])
+        return np.asarray(array[box])
     except DAMAGES as error:  # of a chunk, or of the index of a shard
         raise DataError(
             f"{array.store_path} is damaged", str(error), "Make it again, or restore it from a copy"
@@ -190,16 +195,18 @@ def _open(path: Path, mode: Literal["r", "r+"]) -> "zarr.Array[Any]":
         raise DataError(f"{path} cannot be opened", str(error), "Make it again, or restore it from a copy") from error
 
 
-def _touch_rows(array: "zarr.Array[Any]", start: int, stop: int, digest: bool) -> None:
-    """Check the objects that hold rows, if the array is in a committed store."""
+def _touch(array: "zarr.Array[Any]", box: tuple[slice, ...], digest: bool) -> None:
+    """Check the objects that hold a box, if the array is in a committed store."""
     found = guard_of(Path(str(array.store_path).removeprefix("file://")))
     if found is None:
         return
     guard, name = found
-    stored = array.shards or array.chunks
-    rows, *rest = (math.ceil(size / part) for size, part in zip(array.shape, stored, strict=True))
-    touched = range(start // stored[0], min(rows, math.ceil(stop / stored[0])))
-    for index in itertools.product(touched, *map(range, rest)):
+    whole = (*box, *(slice(None) for _ in array.shape[len(box) :]))
+    touched = []
+    for part, size, stored in zip(whole, array.shape, array.shards or array.chunks, strict=True):
+        start, stop, _ = part.indices(size)
+        touched.append(range(start // stored, math.ceil(stop / stored)))
+    for index in itertools.product(*touched):
         guard.touch(f"{name}/{array.metadata.encode_chunk_key(index)}", digest)
 
 
