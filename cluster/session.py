@@ -5,6 +5,7 @@ import importlib
 import math
 import os
 import secrets
+import signal
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,8 @@ from storage.errors import RecipeError, ServiceError
 PACKAGES = ("storage", "distgan", "cluster", "tune")
 TOKEN_VARIABLES = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 CONNECT_SECONDS = 5.0
+DRIVERS_SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
+WORKERS_PER_CORE = 4  # one machine takes more of them than it has cores: slower, to the same bits
 
 
 @contextlib.contextmanager
@@ -25,7 +28,7 @@ def session(config: AnyRun, home: Home) -> Iterator[None]:
 
     Raises ServiceError: no cluster at the address, it refuses our token, or it has less than the recipe wants.
     """
-    with joined(config.cluster.address, home, math.ceil(config.run.workers * config.run.cpus_per_worker)):
+    with joined(config.cluster.address, home, _local_cpus(config)):
         import ray
 
         _check_resources(config, ray.cluster_resources())
@@ -54,7 +57,8 @@ def joined(address: str, home: Home, cpus: int) -> Iterator[None]:
             "object_store_memory": 200_000_000,  # images go through files; only small messages go here
         }
     try:
-        ray.init(**options, **quiet)
+        with _unreached_by_signals():
+            ray.init(**options, **quiet)
     except (ConnectionError, ray.exceptions.AuthenticationError) as error:
         raise ServiceError(
             f"the Ray cluster at {address or 'this machine'} cannot be joined",
@@ -75,6 +79,10 @@ def set_environment(home: Home) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     # At the default of 2 s a report waits for the next poll, and one that returned can still be lost.
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
+    # A worker may pause for half a minute; then it hangs, and is named within a minute.
+    os.environ.setdefault("RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S", "45")
+    # After a node is lost, Ray counts on it that long.
+    os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", "15")
     os.environ.setdefault("RAY_AUTH_MODE", "token")
     if os.environ["RAY_AUTH_MODE"] == "token" and not any(os.environ.get(name) for name in TOKEN_VARIABLES):
         os.environ["RAY_AUTH_TOKEN_PATH"] = str(own_token(home.token))
@@ -112,14 +120,37 @@ def package_folders() -> list[str]:
     return [str(folder) for folder in folders.values()]
 
 
+@contextlib.contextmanager
+def _unreached_by_signals() -> Iterator[None]:
+    """Signals to the whole process group, as of a terminal or of SLURM, shall find only the driver.
+
+    The processes of Ray inherit which signals are blocked.  A handler of ours outlives Ray, which sets its own.
+    """
+    handlers = {number: signal.getsignal(number) for number in DRIVERS_SIGNALS}
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, DRIVERS_SIGNALS)
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            if callable(handler):
+                signal.signal(number, handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+def _local_cpus(config: AnyRun) -> int:
+    """What Ray is told of this machine: its cores, or more, so that more workers can take turns on them."""
+    wanted = math.ceil(config.run.least_workers * config.run.cpus_per_worker)
+    return min(wanted, WORKERS_PER_CORE * (os.cpu_count() or 1))
+
+
 def _check_resources(config: AnyRun, there: dict[str, float]) -> None:
     """Ray would wait for ever for what the cluster has not."""
     run = config.run
     for kind, each in (("CPU", run.cpus_per_worker), ("GPU", run.gpus_per_worker)):
-        if run.workers * each > there.get(kind, 0):
+        if run.least_workers * each > there.get(kind, 0):
             raise ServiceError(
                 f"the recipe wants more {kind}s than there are",
-                f"{run.workers} worker(s) with {each:g} each, and Ray has {there.get(kind, 0):g}",
+                f"{run.least_workers} worker(s) with {each:g} each, and Ray has {there.get(kind, 0):g}",
                 f"Lower run.workers or run.{kind.lower()}s_per_worker, or use a larger cluster",
             )
 

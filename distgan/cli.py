@@ -164,13 +164,22 @@ def train(options: argparse.Namespace) -> Result:
     _say("\n".join(f"{key} = {json.dumps(value)}" for key, value in config.flat().items()))
     if options.dry_run:
         return {"recipe": config.dump()}
+    if options.profile:
+        return _profiled(config)
     from cluster.home import Home
     from cluster.train import train as run_train
-    from distgan.terminal import progress_bar
+    from distgan.checkpoint import Checkpoints
+    from distgan.terminal import training_progress
 
-    with progress_bar(f"training {config.run.name} [images]") as progress:
+    home = Home.here()
+    kept = Checkpoints(home.run(config.run.name) / "checkpoints", config.checkpoint.keep)
+    with training_progress(config.run.name, config.run.images) as show:
         outcome = run_train(
-            config, Home.here(), resume=options.resume, watch=lambda seen, metrics: progress(seen, config.run.images)
+            config,
+            home,
+            resume=options.resume,
+            strict=options.strict,
+            watch=lambda seen, metrics: show(seen, metrics, kept.committed_images()),
         )
     _say(f"picture: {outcome.picture}\nrun:     {outcome.folder}\nmodel:   {outcome.model.address}")
     return {
@@ -182,6 +191,18 @@ def train(options: argparse.Namespace) -> Result:
         "model": outcome.model.address,
         "metrics": outcome.metrics,
     }
+
+
+def _profiled(config: Any) -> Result:
+    import torch
+
+    from distgan.profiling import profile
+    from distgan.terminal import table
+
+    device = torch.device("cuda" if torch.cuda.is_available() and config.run.gpus_per_worker else "cpu")
+    parts = [vars(part) for part in profile(config, device)]
+    _say(table(parts))
+    return {"profile": parts}
 
 
 def sample(options: argparse.Namespace) -> Result:
@@ -321,7 +342,9 @@ def _parser() -> argparse.ArgumentParser:
     learn = verb(verbs, "train", train)
     _recipe_arguments(learn)
     learn.add_argument("--dry-run", action="store_true", help="print the complete recipe and stop")
+    learn.add_argument("--profile", action="store_true", help="say where a step's time goes, and stop")
     learn.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
+    learn.add_argument("--strict", action="store_true", help="go on only where the same bits come out")
 
     draw = verb(verbs, "sample", sample)
     _model_argument(draw)

@@ -26,6 +26,7 @@ from distgan.sections import (
     Register,
     Run,
     Section,
+    Watch,
 )
 from storage.errors import MissingError, RecipeError
 
@@ -48,6 +49,7 @@ class RunConfig(Section, Generic[MethodTable]):
     optimizer: dict[str, Optimizer]
     ema: Ema = Ema()
     evaluate: Evaluate
+    watch: Watch = Watch()
     checkpoint: Checkpoint
     prepare: Prepare | None = None
     register_: Register = Field(Register(), alias="register")

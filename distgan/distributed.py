@@ -45,6 +45,14 @@ class Group:
             _collective(lambda: dist.broadcast(value, 0))
         return value
 
+    def gather(self, value: Tensor) -> list[Tensor]:
+        """The value of every rank, on every rank; it has one shape and type on all of them."""
+        if self.size == 1:
+            return [value]
+        said = [torch.empty_like(value) for _ in range(self.size)]
+        _collective(lambda: dist.all_gather(said, value))
+        return said
+
 
 def _dealt(rank: int, size: int, count: int) -> range:
     return range(rank * count // size, (rank + 1) * count // size)
@@ -82,8 +90,7 @@ class ShardMean:
             return self._all_reduced(root)  # a + b = b + a, whatever the algorithm
         mine = torch.stack(list(roots.values()))
         padded = torch.cat([mine, mine.new_zeros(most - len(mine), mine.shape[1])])
-        rows = [torch.empty_like(padded) for _ in range(self.group.size)]
-        _collective(lambda: dist.all_gather(rows, padded))
+        rows = self.group.gather(padded)
         return _fold(
             {tree: rows[rank][i] for rank, trees in enumerate(self.roots) for i, tree in enumerate(trees)},
             0,

@@ -20,6 +20,7 @@ from torch import Tensor
 from distgan import plots
 from distgan.data import Feed
 from distgan.method import Batch, Method, Step
+from distgan.metrics.diversity import diversity
 from distgan.metrics.kid import FEWEST, Features, Kid, kid
 from distgan.networks.features import FeatureAutoencoder
 from storage.durable import write_file
@@ -46,6 +47,7 @@ class Evaluator:
                 "Hold out more groups (data.split.held_out), or take more data",
             )
         self.seed = seed
+        self.real_title = "real, training" if held_out is None else "real, held out"
         self.network = _feature_network(feed, seed, cache)
         self.features_sha256 = sha256_file(cache)
         random = np.random.Generator(np.random.Philox(key=[seed, 2]))
@@ -62,7 +64,16 @@ class Evaluator:
 
     def score(self, method: Method) -> Kid:
         """Samples of the method against the held-out images."""
-        return kid(self._standard(self._features(self.samples(method))), self.real_features)
+        return kid(self._made(method), self.real_features)
+
+    def measure(self, method: Method) -> dict[str, float]:
+        """Samples of the method against the held-out images: their distance, and their diversity."""
+        made = self._made(method)
+        found = vars(diversity(made, self.real_features))
+        return kid_metrics("kid", kid(made, self.real_features)) | {f"diversity/{k}": v for k, v in found.items()}
+
+    def _made(self, method: Method) -> Features:
+        return self._standard(self._features(self.samples(method)))
 
     @torch.no_grad()
     def samples(self, method: Method) -> Batch:
@@ -80,7 +91,7 @@ class Evaluator:
         return plots.side_by_side(
             {
                 f"generated, {images_seen:,} images seen": made.cpu().numpy(),
-                "real, held out": self.real.images[:BATCH].cpu().numpy(),
+                self.real_title: self.real.images[:BATCH].cpu().numpy(),
             }
         )
 

@@ -9,12 +9,12 @@ def wasserstein_critic(real: Tensor, fake: Tensor) -> Tensor:
 
     real, fake: scores, N.  Returns a scalar: minus the estimated distance.
     """
-    return fake.mean() - real.mean()
+    return fake.float().mean() - real.float().mean()
 
 
 def wasserstein_generator(fake: Tensor) -> Tensor:
     """-E[D(G(z))], which the generator lowers (Arjovsky et al. 2017, eq. 3).  fake: scores, N."""
-    return -fake.mean()
+    return -fake.float().mean()
 
 
 def gradient_penalty(critic: nn.Module, real: Tensor, fake: Tensor, mix: Tensor) -> Tensor:

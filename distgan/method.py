@@ -7,7 +7,7 @@ so that the same draw is made whatever process, worker number or restart compute
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -30,7 +30,8 @@ class Step:
     """What a loss may know: one virtual shard of a batch, how far the run is, and named noise.
 
     images_seen: real images of the run before this batch.  shard: index of the virtual shard.
-    repeat: 0 .. times - 1 within the turn.
+    repeat: 0 .. times - 1 within the turn.  state: what the method keeps for this shard; assign a new tensor to a
+    name, never write into the old one: a turn that is not taken must leave no trace.
     """
 
     batch: Batch
@@ -38,6 +39,7 @@ class Step:
     shard: int = 0
     repeat: int = 0
     seed: int = 0
+    state: dict[str, Tensor] = field(default_factory=dict)
 
     def normal(self, name: str, *shape: int) -> Tensor:
         """Standard normal noise: a function of (seed, images_seen, shard, name), and of nothing else."""
@@ -76,7 +78,8 @@ Terms = Mapping[str, Tensor]
 class Turn:
     """Which networks move, and to lower which loss.
 
-    networks: attributes of the method.  loss: named scalars; their sum is lowered.  every: taken at
+    networks: attributes of the method.  loss: named scalars; their sum is lowered, and one without a gradient, named
+    KIND/NAME, is only told.  every: taken at
     batches every, 2 every, ...; the batch is shared, its images count once.  times: repeats on the same
     batch, told apart by `step.repeat`.
     """
@@ -119,8 +122,18 @@ class Method(nn.Module, ABC):
     def turns(self) -> tuple[Turn, ...]:
         """The turns of a step, in order."""
 
+    def shard_state(self) -> Mapping[str, Tensor]:
+        """What is kept per virtual shard and has no mean (a pool of old fakes): initial values, by name.
+
+        A loss finds them in `step.state`; names, shapes and types stay as they are here.
+        """
+        return {}
+
     def after_step(self, terms: Terms) -> None:
-        """Change state that no gradient reaches (BEGAN's k)."""
+        """Change state that no gradient reaches (BEGAN's k, a buffer), by the averaged terms of the turns taken.
+
+        It is not called after a step of which a turn was skipped because it was not finite.
+        """
 
     @abstractmethod
     def preview(self, step: Step) -> Tensor:

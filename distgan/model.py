@@ -42,7 +42,7 @@ class Model:
         return low, high
 
 
-def save_model(target: Path, trainer: Trainer, store: PatchStore, metrics: dict[str, float]) -> None:
+def save_model(target: Path, trainer: Trainer, store: PatchStore, metrics: dict[str, float], state_sha256: str) -> None:
     """Write the model of a finished run."""
     networks = {
         name: (trainer.average if name in trainer.method.averaged else trainer.method).network(name)
@@ -64,7 +64,7 @@ def save_model(target: Path, trainer: Trainer, store: PatchStore, metrics: dict[
         "patch_store": store.digest,
         "image_store": store.manifest.facts["source"],
         "images_seen": trainer.images_seen,
-        "state_sha256": trainer.digest(),
+        "state_sha256": state_sha256,
         "metrics": metrics,
     }
     with committed(target, KIND, {"method": card["method"], "state_sha256": card["state_sha256"]}) as partial:

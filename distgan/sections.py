@@ -8,6 +8,7 @@ from storage.names import safe_name
 
 Seed = Annotated[int, Field(ge=0, lt=2**62)]
 Decay = Annotated[float, Field(ge=0, lt=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Section(BaseModel):
@@ -20,21 +21,26 @@ class Run(Section):
     """`[run]`: how long, how large, on how many workers.
 
     images: real images to see, in all.  batch_size: images a step over all workers.
+    workers: how many, or [least, most]: then each attempt takes as many as there is room for.
     virtual_shards: into how many equal parts a batch is split, whatever the number of workers; by
-    default the number of workers; kept on resume.  threads_per_worker: changes the last bits.
+    default the most workers; kept on resume.  threads_per_worker: changes the last bits.
+    on_nonfinite: when a turn's mean loss or gradient is not a finite number: "stop"; "skip" the turn, so that nothing
+    moves; or "rewind" to the last checkpoint, and skip it if it fails again there, three times at most.
+    precision: in which losses are computed; weights and their gradients stay float32.
     """
 
     name: str
     seed: Seed = 0
     images: int = Field(gt=0)
     batch_size: int = Field(gt=0)
-    workers: int = Field(1, ge=1)
+    workers: int | tuple[int, int] = 1
     virtual_shards: int = Field(1, ge=1)
     reduction: Literal["exact", "fast"] = "exact"
     threads_per_worker: int = Field(1, ge=1)
     cpus_per_worker: float = Field(1.0, gt=0)
     gpus_per_worker: float = Field(0.0, ge=0)
-    on_nonfinite: Literal["stop"] = "stop"
+    on_nonfinite: Literal["stop", "skip", "rewind"] = "stop"
+    precision: Literal["float32", "bfloat16"] = "float32"
     log_every_images: int = Field(10_000, gt=0)
 
     @field_validator("name")
@@ -42,20 +48,40 @@ class Run(Section):
     def _check_name(cls, name: str) -> str:
         return safe_name(name, "run.name")
 
+    @field_validator("workers", mode="before")
+    @classmethod
+    def _check_workers(cls, given: Any) -> Any:
+        pair = given if isinstance(given, list | tuple) else (given, given)
+        if len(pair) != 2 or any(type(count) is not int for count in pair) or not 1 <= pair[0] <= pair[1]:
+            raise ValueError("it is a whole number of 1 or more, or two: [least, most]")
+        return given
+
     @model_validator(mode="before")
     @classmethod
     def _default_shards(cls, fields: Any) -> Any:
         if isinstance(fields, dict) and not fields.get("virtual_shards"):
-            return fields | {"virtual_shards": fields.get("workers", 1)}
+            workers = fields.get("workers", 1)
+            most = workers[-1] if isinstance(workers, list | tuple) and workers else workers
+            return fields | {"virtual_shards": most}
         return fields
 
     @model_validator(mode="after")
     def _check_shards(self) -> "Run":
         if self.batch_size % self.virtual_shards:
             raise ValueError(f"batch_size {self.batch_size} is not a multiple of virtual_shards {self.virtual_shards}")
-        if self.workers > self.virtual_shards:
-            raise ValueError(f"workers {self.workers} is more than virtual_shards {self.virtual_shards}")
+        if self.most_workers > self.virtual_shards:
+            raise ValueError(f"workers {self.most_workers} is more than virtual_shards {self.virtual_shards}")
         return self
+
+    @property
+    def least_workers(self) -> int:
+        """Fewer cannot begin."""
+        return self.workers[0] if isinstance(self.workers, tuple) else self.workers
+
+    @property
+    def most_workers(self) -> int:
+        """More are never started."""
+        return self.workers[1] if isinstance(self.workers, tuple) else self.workers
 
 
 class Split(Section):
@@ -125,10 +151,30 @@ class Data(Section):
 
 
 class Augment(Section):
-    """`[augment]`: of training images.  flip: mirrored along y, x, both or neither.  quarter_turns: up to three."""
+    """`[augment]`: of training images; 0 and false are off. Each channel of each image is drawn by itself.
+
+    flip: mirrored along y, x, both or neither.  quarter_turns: up to three.  shift_px: most pixels along y and x;
+    border: what comes in.  blur_px: largest sigma of a Gaussian.  gamma: how far intensities are bent to their square
+    or their root; 1 is all the way.  gain: intensities are multiplied by 1 - gain to 1 + gain.  offset: added, as a
+    part of the range from black to white.  noise: largest standard deviation, as a part of that range.  shot_noise:
+    that at white; its variance is proportional to the intensity.
+    """
 
     flip: bool = False
     quarter_turns: bool = False
+    shift_px: int = Field(default=0, ge=0)
+    shift_probability: Share = 1.0
+    subpixel: bool = False
+    border: Literal["reflect", "black"] = "reflect"
+    blur_px: float = Field(default=0.0, ge=0, le=16)
+    blur_probability: Share = 1.0
+    gamma: Share = 0.0
+    gain: Share = 0.0
+    offset: Share = 0.0
+    intensity_probability: Share = 1.0
+    noise: Share = 0.0
+    shot_noise: Share = 0.0
+    noise_probability: Share = 1.0
 
 
 class Optimizer(Section):
@@ -151,11 +197,21 @@ class Ema(Section):
 
 
 class Evaluate(Section):
-    """`[evaluate]`: what is measured along the run.  samples: images on each side of a comparison."""
+    """`[evaluate]`: what is measured along the run.  samples: images on each side of a comparison.
+
+    best: the metric, the lower the better, whose best checkpoint is kept besides the newest; "" for none.
+    """
 
     metrics: tuple[Literal["kid"], ...] = Field(("kid",), min_length=1)
     every_images: int = Field(gt=0)
     samples: int = Field(2000, ge=100)
+    best: Literal["", "kid"] = "kid"
+
+
+class Watch(Section):
+    """`[watch]`: what is made of findings (see `distgan.watch`).  stop: those that end the run, after a checkpoint."""
+
+    stop: tuple[Literal["divergence", "saturation", "collapse"], ...] = ()
 
 
 class Checkpoint(Section):

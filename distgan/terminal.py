@@ -3,12 +3,15 @@
 import contextlib
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
+from distgan.watch import MEANING
 from storage.datasets import Progress
 
 LINE_EVERY_SECONDS = 10.0
+RAREST_LINE_SECONDS = 300.0
 ROWS = 24
 """Of a table in a report; more are counted."""
 WIDEST = 160
@@ -54,6 +57,98 @@ class _Lines:
         if time.monotonic() - self.last >= LINE_EVERY_SECONDS:
             self.last = time.monotonic()
             say(f"{self.title}: {done:,} of {total:,}")
+
+
+Show = Callable[[int, Mapping[str, float], int], None]
+"""Told again and again: images seen, the latest metrics, images seen by the last checkpoint."""
+
+
+@contextlib.contextmanager
+def training_progress(name: str, images: int) -> Iterator[Show]:
+    """Show how far a run is: one line on a terminal, or one now and then, ever more rarely, where it is none."""
+    if not sys.stderr.isatty():
+        yield _Training(images, _RareLines(name))
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn
+    from rich.table import Column
+
+    rest = Column(no_wrap=True, overflow="ellipsis", ratio=1)
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(10),
+        TextColumn("{task.fields[now]}", markup=False, table_column=rest),
+    )
+    with Progress(*columns, console=Console(stderr=True), expand=True) as bars:
+        task = bars.add_task(name, total=images, now="")
+        yield _Training(images, lambda seen, now: bars.update(task, completed=seen, now=now))
+
+
+class _Training:
+    """Makes the line, and tells each finding of the watch once."""
+
+    def __init__(self, images: int, show: Callable[[int, str], None]) -> None:
+        self.images, self.show = images, show
+        self.began: tuple[float, int] | None = None
+        self.seen = -1
+        self.seconds_left: float | None = None
+        self.found: set[str] = set()
+
+    def __call__(self, seen: int, metrics: Mapping[str, float], checkpoint: int) -> None:
+        if seen != self.seen:
+            self.seen, self.seconds_left = seen, self._left(seen)
+        self.show(seen, training_line(seen, self.images, metrics, checkpoint, self.seconds_left))
+        found = {name for name, value in metrics.items() if name.startswith("watch/") and value}
+        for name in sorted(found - self.found):
+            finding = name.removeprefix("watch/")
+            say(f"{finding} at {seen:,} images: {MEANING[finding]}")
+        self.found |= found
+
+    def _left(self, seen: int) -> float | None:
+        """By how long it took since the first images; what was done before a resume was not done now."""
+        now = time.monotonic()
+        if self.began is None or seen < self.began[1]:
+            self.began = (now, seen) if seen else None
+            return None
+        then, first = self.began
+        return (now - then) * (self.images - seen) / (seen - first) if seen > first else None
+
+
+class _RareLines:
+    """A line after ten seconds, and each pause a quarter longer than the one before, up to five minutes."""
+
+    def __init__(self, name: str) -> None:
+        self.name, self.pause, self.last = name, LINE_EVERY_SECONDS, time.monotonic()
+
+    def __call__(self, seen: int, now: str) -> None:
+        if time.monotonic() - self.last >= self.pause:
+            self.last, self.pause = time.monotonic(), min(1.25 * self.pause, RAREST_LINE_SECONDS)
+            say(f"{self.name}: {now}")
+
+
+def training_line(
+    seen: int, images: int, metrics: Mapping[str, float], checkpoint: int, seconds_left: float | None
+) -> str:
+    """How far a run is, for people.
+
+    checkpoint: images seen by the last one, 0 if there is none.  seconds_left: None if nobody knows yet.
+    """
+    parts = [f"{seen:,} of {images:,} images"]
+    if "images_per_second" in metrics:
+        parts.append(f"{metrics['images_per_second']:,.0f} images/s")
+    if seconds_left is not None:
+        parts.append(f"{timedelta(seconds=round(seconds_left))} left")
+    parts += [
+        f"{name.removeprefix('loss/')} {value:.3g}" for name, value in metrics.items() if name.startswith("loss/")
+    ]
+    parts += [f"KID {metrics['kid']:.3g}"] if "kid" in metrics else []
+    parts += [f"checkpoint at {checkpoint:,}"] if checkpoint else []
+    parts += [f"{metrics['system/memory_mib']:,.0f} MiB"] if "system/memory_mib" in metrics else []
+    if "system/gpu_memory_mib" in metrics:
+        parts.append(f"GPU {metrics['system/gpu_memory_mib']:,.0f} MiB")
+    if "system/gpu_use" in metrics:
+        parts.append(f"GPU {metrics['system/gpu_use']:.0%} busy")
+    return ", ".join(parts)
 
 
 def say(text: str) -> None:

@@ -5,8 +5,9 @@ batch is V virtual shards; each is a forward and backward pass of its own, and w
 mean. Normalisation is over a shard, and running statistics move by the mean of what each shard moved them.
 """
 
-import copy
 from collections.abc import Callable, Mapping
+from copy import deepcopy
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -14,9 +15,13 @@ from torch import Tensor, nn
 from distgan.config import AnyRun
 from distgan.data import Batches
 from distgan.distributed import Group, ShardMean
-from distgan.method import Method, Step, Term, Turn
+from distgan.method import Method, Step, Turn
+from distgan.nonfinite import Judge
 from distgan.optimizers import make_optimizer, rate_factor
-from distgan.state import State, collect, digest, restore
+from distgan.shards import ShardStates
+from distgan.state import State, checksum, collect, digest, restore
+from distgan.turns import Passes, copy
+from storage.errors import InternalError
 
 Observer = Callable[["Trainer", Mapping[str, Tensor]], bool]
 """Called after each step with the averaged terms; says whether to go on."""
@@ -30,15 +35,17 @@ class Trainer:
         self.method = method
         self.feed = feed
         self.group = group
-        self.average = copy.deepcopy(method)
+        self.average = deepcopy(method)
         self.average.eval().requires_grad_(False)
         self.optimizers = {
             name: make_optimizer(config.optimizer[name], method.network(name)) for name in method.networks
         }
         self.mean = ShardMean(group, config.run.virtual_shards, config.run.reduction)
+        self.shards = ShardStates(method.shard_state(), group, config.run.virtual_shards, feed.device)
+        self.passes = Passes(method, self.mean, config.run.precision)
         self.turns = method.turns()
-        self.floats = [buffer for buffer in method.buffers() if buffer.is_floating_point()]
-        self.counts = [buffer for buffer in method.buffers() if not buffer.is_floating_point()]
+        self.judge = Judge(config.run.on_nonfinite, self.turns, feed.device)
+        self.gradient_norms: dict[str, Tensor] = {}
         self.steps = 0
 
     @property
@@ -61,74 +68,41 @@ class Trainer:
     def step(self) -> dict[str, Tensor]:
         """One batch: every turn that is due, in order. Returns the averaged terms."""
         terms: dict[str, Tensor] = {}
-        batch_number = self.steps + 1
+        self.gradient_norms = {}
+        batch_number, skipped = self.steps + 1, self.judge.skipped
         for turn in self.turns:
             if batch_number % turn.every == 0:
                 for repeat in range(turn.times):
                     terms |= self.take(turn, repeat)
-        self.method.after_step(terms)
+        if self.judge.skipped == skipped:
+            self.method.after_step(terms)
         self.steps = batch_number
         self._update_average()
         return terms
 
     def take(self, turn: Turn, repeat: int) -> dict[str, Tensor]:
-        """One turn: the mean gradient over all shards, and one step of the turn's optimizers."""
-        parameters = list(self.method.parameters_of(turn.networks))
-        moving = {id(parameter) for parameter in parameters}
-        frozen = [p for p in self.method.parameters() if p.requires_grad and id(p) not in moving]
-        before = [buffer.clone() for buffer in self.floats]
-        counts = [buffer.clone() for buffer in self.counts]
-        names: list[str] = []
+        """One turn: the mean over all shards, and one step of the turn's optimizers; nothing, if it is skipped.
 
-        def row(shard: int) -> Tensor:
-            _copy(before + counts, self.floats + self.counts)
-            terms = turn.loss(self._shard(shard, repeat))
-            names[:] = terms
-            gradients = self._gradients(turn, parameters, terms)
-            moved = [buffer - old for buffer, old in zip(self.floats, before, strict=True)]
-            values = [_value(term).detach() for term in terms.values()]
-            return torch.cat([part.reshape(-1) for part in (*gradients, *moved, *values)])
-
-        for parameter in frozen:
-            parameter.requires_grad_(False)
-        try:
-            parts = iter(self.mean(row).split([p.numel() for p in (*parameters, *self.floats)] + [1] * len(names)))
-        finally:
-            for parameter in frozen:
-                parameter.requires_grad_(True)
-        for parameter in parameters:
-            parameter.grad = next(parts).view_as(parameter)
-        _copy([old + next(parts).view_as(old) for old in before], self.floats)
+        Raises NonFinite: the mean is not finite, and the run shall not go on.
+        """
+        found = self.passes(turn, partial(self._shard, repeat=repeat))
+        if not self.judge.accepts(turn, found, self.passes, self.images_seen):
+            return {}
+        self.shards.replace(found.states)
+        copy(list(found.buffers.values()), list(found.buffers))
+        for parameter, gradient in found.gradients.items():
+            parameter.grad = gradient
+        self.gradient_norms[turn.name] = nn.utils.get_total_norm(found.gradients.values())
         for name in turn.networks:
             self._set_rate(name)
             self.optimizers[name].step()
             self.optimizers[name].zero_grad()
-        return {name: next(parts)[0] for name in names}
+        return found.terms
 
     def _shard(self, shard: int, repeat: int) -> Step:
-        size = self.config.shard_size
+        size, state = self.config.shard_size, dict(self.shards.own[shard])
         batch = self.feed.batch(self.images_seen + shard * size, size)
-        return Step(batch, self.images_seen, shard, repeat, self.config.run.seed)
-
-    def _gradients(
-        self, turn: Turn, parameters: list[nn.Parameter], terms: Mapping[str, Tensor | Term]
-    ) -> list[Tensor]:
-        """The gradient of each parameter; a term's own goes only into the networks it names."""
-        groups: dict[tuple[str, ...], list[Tensor]] = {}
-        for term in terms.values():
-            into = term.into if isinstance(term, Term) else None
-            groups.setdefault(into or turn.networks, []).append(_value(term))
-        total: dict[int, Tensor] = {}
-        for networks, values in groups.items():
-            own = list(self.method.parameters_of(networks))
-            last = values is list(groups.values())[-1]
-            found = torch.autograd.grad(
-                torch.stack(values).sum(), own, retain_graph=not last, allow_unused=True, materialize_grads=True
-            )
-            for parameter, gradient in zip(own, found, strict=True):
-                before = total.get(id(parameter))
-                total[id(parameter)] = gradient if before is None else before + gradient
-        return [total[id(p)] if id(p) in total else torch.zeros_like(p) for p in parameters]
+        return Step(batch, self.images_seen, shard, repeat, self.config.run.seed, state)
 
     def _set_rate(self, network: str) -> None:
         config = self.config.optimizer[network]
@@ -148,17 +122,44 @@ class Trainer:
                 value.lerp_(now[key], 1 - keep) if value.is_floating_point() else value.copy_(now[key])
 
     def collect(self) -> State:
-        """Every tensor of the state."""
-        return collect(self._modules(), self._owned_optimizers())
+        """Every tensor of the state, on every rank; every rank must call it."""
+        return collect(self._modules(), self._owned_optimizers()) | self.shards.collect()
 
-    def restore(self, state: State, steps: int) -> None:
+    def collect_on_first(self, into: State | None = None) -> State | None:
+        """The same on the first rank, and None on the others; every rank must call it.
+
+        into: a state collected before and no longer needed, whose memory is used again.
+        Raises InternalError: the ranks have come apart.
+        """
+        self.check_ranks()
+        shards = self.shards.collect()
+        return collect(self._modules(), self._owned_optimizers(), into) | shards if self.group.leads else None
+
+    def restore(self, state: State, steps: int, skipped: int = 0) -> None:
         """Put a collected state back and go on from there."""
         restore(state, self._modules(), self._owned_optimizers())
-        self.steps = steps
+        self.shards.restore(state)
+        self.steps, self.judge.skipped = steps, skipped
+
+    def check_ranks(self) -> None:
+        """See that what is the same on all ranks is; every rank must call it.
+
+        Raises InternalError: it is not; the message names the ranks.
+        """
+        own = checksum(self._modules(), self._owned_optimizers(), self.feed.device)
+        found = torch.stack(self.group.gather(own)).tolist()
+        apart = [str(rank) for rank, one in enumerate(found) if one != found[0]]
+        if apart:
+            raise InternalError(
+                "the workers no longer train the same networks",
+                f"the weights of rank {', '.join(apart)} are not those of rank 0 after {self.images_seen:,} images",
+                "Go on from the last checkpoint by --resume; if it happens again, suspect the memory of that machine",
+            )
 
     def counters(self) -> dict[str, int]:
         """The numbers of the state that are no tensors."""
-        return {"images_seen": self.images_seen, "steps": self.steps}
+        skipped = {"skipped": self.judge.skipped} if self.judge.skipped else {}
+        return {"images_seen": self.images_seen, "steps": self.steps, **skipped}
 
     def digest(self) -> str:
         """Equal on every worker, for every number of workers, after any number of restarts."""
@@ -170,13 +171,3 @@ class Trainer:
 
     def _owned_optimizers(self) -> dict[str, tuple[nn.Module, torch.optim.Optimizer]]:
         return {name: (self.method.network(name), one) for name, one in self.optimizers.items()}
-
-
-def _value(term: Tensor | Term) -> Tensor:
-    return term.value if isinstance(term, Term) else term
-
-
-@torch.no_grad()
-def _copy(sources: list[Tensor], targets: list[Tensor]) -> None:
-    for source, target in zip(sources, targets, strict=True):
-        target.copy_(source)

@@ -57,10 +57,19 @@ def staged(target: Path) -> Iterator[Path]:
 
 
 def remove_tree(path: Path) -> None:
-    """Delete a directory so that a crash in between leaves nothing that looks whole."""
+    """Delete a directory so that a crash in between leaves nothing that looks whole (`remove_abandoned` finds it)."""
     trash = path.with_name(f".{path.name}.trash-{uuid.uuid4().hex[:8]}")
     path.rename(trash)
     shutil.rmtree(trash, ignore_errors=True)
+
+
+def remove_abandoned(directory: Path) -> None:
+    """Remove what processes of this host that are gone left in `directory` while they wrote or deleted there."""
+    for path in directory.glob(f".*.partial-{glob.escape(socket.gethostname())}-*"):
+        if not psutil.pid_exists(int(path.name.rsplit("-", 2)[1])):
+            shutil.rmtree(path, ignore_errors=True)
+    for path in directory.glob(".*.trash-*"):
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def sync(path: Path) -> None:

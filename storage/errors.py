@@ -89,7 +89,7 @@ class InterruptedRun(DistganError, RuntimeError):
 
 
 class DivergedError(DistganError, ArithmeticError):
-    """A loss or a weight is no longer a finite number."""
+    """A loss or a weight is no longer a finite number, or the watch found what the recipe stops for."""
 
     code = "diverged"
     exit_code = 76

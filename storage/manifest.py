@@ -23,6 +23,10 @@ Facts = dict[str, Any]
 """JSON values: str, int, float, bool, None, lists and dicts of these."""
 
 
+class NewerFormat(DataError):
+    """A later version of this program wrote it: it may be whole, but cannot be read here."""
+
+
 @dataclass(frozen=True)
 class Manifest:
     """What a committed directory holds.
@@ -131,7 +135,7 @@ def _parse(directory: Path, kind: str | None) -> Manifest:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         if int(content["format"]) > FORMAT:
-            raise DataError(f"{path} is newer than this program", f"format {content['format']}", "Upgrade distgan")
+            raise NewerFormat(f"{path} is newer than this program", f"format {content['format']}", "Upgrade distgan")
         objects = {name: (int(size), str(digest)) for name, (size, digest) in content["objects"].items()}
         manifest = Manifest(content["kind"], content["facts"], objects, content["digest"])
         whole = manifest.digest == _digest(manifest.kind, manifest.facts, objects)

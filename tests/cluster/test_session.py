@@ -1,6 +1,7 @@
 """What is refused before a worker starts, and the secret that Ray is given."""
 
 import os
+import re
 import socket
 import stat
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from cluster.home import Home
-from cluster.session import own_token, package_folders, session, set_environment
+from cluster.session import own_token, package_folders, set_environment
 from cluster.train import train
 from distgan.config import read_config
 from storage.errors import RecipeError, ServiceError
@@ -53,10 +54,22 @@ def test_nobody_at_the_address_is_said_in_seconds(recipe: Path, home: Home) -> N
 
 
 @pytest.mark.cluster
-def test_more_gpus_than_there_are_is_said_instead_of_waited_for(recipe: Path, home: Home) -> None:
-    config = read_config(recipe, ["run.gpus_per_worker=64"])
-    with pytest.raises(ServiceError, match=r"more GPUs than there are"), session(config, home):
-        pytest.fail("it would wait for ever")
+@pytest.mark.parametrize(
+    ("overrides", "wrong", "found"),
+    [
+        (["run.gpus_per_worker=64"], "more GPUs than there are", r"2 worker\(s\) with 64 each, and Ray has"),
+        (["run.cpus_per_worker=512"], "more CPUs than there are", r"2 worker\(s\) with 512 each, and Ray has \d+"),
+    ],
+)
+def test_more_than_there_is_gets_refused_before_anything_is_written(
+    recipe: Path, home: Home, overrides: list[str], wrong: str, found: str
+) -> None:
+    config = read_config(recipe, overrides)
+    with pytest.raises(ServiceError, match=wrong) as refused:
+        train(config, home, resume=False, watch=lambda seen, metrics: None)
+    assert re.match(found, refused.value.found)
+    assert not home.run("tiny").exists()
+    assert not list(home.path.glob("mlflow*"))
 
 
 def test_a_store_that_is_not_there_is_said_before_ray_starts(recipe: Path, home: Home) -> None:

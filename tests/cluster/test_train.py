@@ -17,11 +17,13 @@ import torch
 from cluster.home import Home
 from cluster.registry import list_versions, resolve
 from cluster.tracking import connect
+from cluster.train import train
 from distgan.checkpoint import Checkpoints
 from distgan.config import read_config
 from distgan.distributed import Group
 from distgan.model import load_model
 from distgan.running import run
+from storage.errors import RecipeError
 
 pytestmark = pytest.mark.cluster
 
@@ -39,7 +41,8 @@ def golden(recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
 def start(recipe: Path, *arguments: str) -> "subprocess.Popen[str]":
     """`distgan train` as a user would start it."""
     command = [sys.executable, "-m", "distgan.cli", "train", str(recipe), "--json", *arguments]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    # In a group of its own, as a terminal or SLURM would start it, and signal all of it.
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
 
 
 def finish(process: "subprocess.Popen[str]") -> dict[str, Any]:
@@ -120,19 +123,78 @@ def test_a_killed_driver_leaves_a_run_that_resumes_to_the_same_end(recipe: Path,
     assert points(home, result["run_id"], "kid") == [0, 320, 640, 960]
 
 
-def test_a_terminated_run_commits_a_checkpoint_and_says_how_to_go_on(recipe: Path, home: Home, golden: str) -> None:
-    process = start(recipe)
-    wait_for(lambda: committed(home) >= 160, process)
-    process.terminate()
-    out, err = process.communicate(timeout=200)
-    assert process.returncode == 75, err
-    error = json.loads(out.splitlines()[-1])["error"]
-    assert error["code"] == "interrupted"
-    assert "--resume" in error["do"]
-    before = committed(home)
-    assert before < 960
-    assert connect(home).get_run((home.run("tiny") / "mlflow_run").read_text().strip()).info.status == "KILLED"
+def test_a_signal_to_all_processes_of_a_run_commits_a_checkpoint(recipe: Path, home: Home, golden: str) -> None:
+    before = 0
+    for number in (signal.SIGTERM, signal.SIGUSR1):
+        process = start(recipe, *(["--resume"] if before else []))
+        wait_for(lambda: committed(home) >= before + 160, process)  # noqa: B023
+        os.killpg(process.pid, number)
+        out, err = process.communicate(timeout=200)
+        assert process.returncode == 75, err
+        error = json.loads(out.splitlines()[-1])["error"]
+        assert error["code"] == "interrupted"
+        assert f"a checkpoint at {committed(home):,} images was committed first" in error["found"]
+        assert "--resume" in error["do"]
+        before = committed(home)
+        assert before < 960
+        assert connect(home).get_run((home.run("tiny") / "mlflow_run").read_text().strip()).info.status == "KILLED"
     assert finish(start(recipe, "--resume"))["state_sha256"] == golden
+
+
+@pytest.mark.slow
+def test_a_paused_worker_is_waited_for_and_a_hung_one_is_named_and_replaced(
+    recipe: Path, home: Home, golden: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S", "8")
+    process = start(recipe)
+    lost = home.run("tiny") / "lost.jsonl"
+    wait_for(lambda: committed(home) >= 160, process)
+    paused = ray_workers(process)[0]
+    paused.suspend()
+    time.sleep(3)
+    paused.resume()
+    before = committed(home)
+    wait_for(lambda: committed(home) > before, process)
+    assert not lost.exists()
+
+    hung = ray_workers(process)[1]
+    hung.suspend()
+    wait_for(lost.exists, process)
+    out, err = process.communicate(timeout=400)
+    assert process.returncode == 0, err
+    assert json.loads(out.splitlines()[-1])["state_sha256"] == golden
+    (line,) = lost.read_text().splitlines()
+    assert json.loads(line)["pid"] == hung.pid
+    assert f"(process {hung.pid}) gave no sign of life and was given up after" in err
+    assert not hung.is_running(), "it keeps no memory of a GPU"
+
+
+@pytest.mark.parametrize("cpus", [1, os.cpu_count()])
+def test_as_many_workers_as_there_is_room_for(recipe: Path, home: Home, golden: str, cpus: int) -> None:
+    process = start(recipe, "--set", "run.workers=[1, 2]", "--set", f"run.cpus_per_worker={cpus}")
+    wait_for(lambda: committed(home) >= 160, process)
+    assert len(ray_workers(process)) == min(2, (os.cpu_count() or 1) // cpus)
+    assert finish(process)["state_sha256"] == golden
+
+
+@pytest.mark.slow
+def test_kills_with_other_numbers_of_workers_in_between_leave_the_end_the_same(recipe: Path, home: Home) -> None:
+    shards = ("--set", "run.virtual_shards=4")
+    folder = home.run("golden")
+    run(read_config(recipe, ["run.virtual_shards=4", "run.workers=1"]), folder, Group(), torch.device("cpu"))
+    undisturbed = Checkpoints(folder / "checkpoints", 2).latest()
+    assert undisturbed is not None
+    resume: tuple[str, ...] = ()
+    for workers, at in ((3, 160), (1, 480), (4, 640)):
+        process = start(recipe, *shards, "--set", f"run.workers={workers}", *resume)
+        wait_for(lambda: committed(home) >= at, process)  # noqa: B023
+        below = psutil.Process(process.pid).children(recursive=True)
+        process.kill()
+        process.communicate()
+        psutil.wait_procs(below, timeout=60)
+        resume = ("--resume",)
+    result = finish(start(recipe, *shards, "--set", "run.workers=2", *resume))
+    assert result["state_sha256"] == undisturbed.facts["state_sha256"]
 
 
 def test_an_error_that_would_happen_again_ends_the_run_with_its_own_message(recipe: Path, home: Home) -> None:
@@ -140,3 +202,13 @@ def test_an_error_that_would_happen_again_ends_the_run_with_its_own_message(reci
     out, err = process.communicate(timeout=300)
     assert process.returncode == 76, err
     assert json.loads(out.splitlines()[-1])["error"]["code"] == "diverged"
+
+
+def test_a_folder_with_files_of_somebody_else_is_named_and_left_alone(recipe: Path, home: Home) -> None:
+    theirs = home.run("tiny") / "thesis.txt"
+    theirs.parent.mkdir(parents=True)
+    theirs.write_text("ten years")
+    with pytest.raises(RecipeError, match="no folder of a run"):
+        train(read_config(recipe, []), home, resume=False, watch=lambda *_: None)
+    assert [path.name for path in theirs.parent.iterdir()] == ["thesis.txt"]
+    assert theirs.read_text() == "ten years"

@@ -1,9 +1,10 @@
 """What is committed can be read back to the last bit, and what is damaged is never used."""
 
 import errno
+import json
 import os
+import re
 import shutil
-import warnings
 from collections import namedtuple
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,10 +15,11 @@ import pytest
 import torch
 
 from distgan import checkpoint
-from distgan.checkpoint import Checkpoints, DamagedCheckpoint
+from distgan.checkpoint import Checkpoints
 from distgan.state import State, digest
+from storage.durable import staged
 from storage.errors import DataError, DiskError
-from storage.manifest import NAME, committed, seal
+from storage.manifest import NAME, NewerFormat, seal
 
 KINDS = [kind for kind in vars(checkpoint).values() if hasattr(kind, "save") and hasattr(kind, "latest")]
 STATE = "state.safetensors"
@@ -53,8 +55,8 @@ def is_saved(found: checkpoint.Snapshot | None, number: int) -> bool:
 
 def latest(checkpoints: Checkpoints) -> checkpoint.Snapshot | None:
     """The latest, where no warning is expected."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checkpoint.LOGGER, "warning", lambda *told: pytest.fail(str(told)))
         return checkpoints.latest()
 
 
@@ -127,15 +129,21 @@ damages = pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE.keys())
 
 @damages
 def test_a_damaged_one_is_passed_over_with_one_warning(
-    checkpoints: Checkpoints, damage: Callable[[Path], None]
+    checkpoints: Checkpoints, damage: Callable[[Path], None], caplog: pytest.LogCaptureFixture
 ) -> None:
     damage(checkpoints.folder / "images-000000000300")
-    with pytest.warns(DamagedCheckpoint) as told:
-        found = checkpoints.latest()
-    assert is_saved(found, 2)
-    (warning,) = told
-    assert "images-000000000300" in str(warning.message)
-    assert "going on from images-000000000200" in str(warning.message)
+    assert is_saved(checkpoints.latest(), 2)
+    (warning,) = caplog.messages
+    assert "images-000000000300" in warning
+    assert "going on from images-000000000200" in warning
+
+
+def test_the_warning_names_the_file_and_both_digests(
+    checkpoints: Checkpoints, caplog: pytest.LogCaptureFixture
+) -> None:
+    flip(STATE, 0.5)(checkpoints.folder / "images-000000000300")
+    checkpoints.latest()
+    assert re.search(rf"{STATE} has SHA-256 [0-9a-f]{{16}}\.\.\. instead of [0-9a-f]{{16}}\.\.\.", caplog.text)
 
 
 def test_where_all_are_damaged_that_is_said_and_nothing_is_deleted(checkpoints: Checkpoints) -> None:
@@ -167,6 +175,50 @@ def test_a_damaged_one_that_training_does_not_come_to_again_does_not_count_as_ke
     assert found.facts == between
 
 
+def test_one_of_a_newer_version_is_named_and_not_passed_over(checkpoints: Checkpoints) -> None:
+    """To go on from an older one would throw away what the newer program has trained."""
+    manifest = checkpoints.folder / "images-000000000300" / NAME
+    content = json.loads(manifest.read_text())
+    manifest.write_text(json.dumps(content | {"format": content["format"] + 1}))
+    with pytest.raises(NewerFormat, match="newer than this program") as caught:
+        checkpoints.latest()
+    assert "images-000000000300" in caught.value.wrong
+
+
+def test_what_somebody_else_put_there_is_no_checkpoint_and_stays(checkpoints: Checkpoints) -> None:
+    for name in ("images-of-mice", "notes", "images-1"):
+        (checkpoints.folder / name).mkdir()
+    assert is_saved(latest(checkpoints), 3)
+    checkpoints.save(state(4), facts(4))
+    assert checkpoints.committed_images() == 400
+    assert {"images-of-mice", "notes", "images-1"} < {path.name for path in checkpoints.folder.iterdir()}
+
+
+# the best
+
+
+@pytest.mark.parametrize(
+    ("best_at", "kept"),
+    [
+        ([0, 0, 0, 0, 0], [400, 500]),
+        ([100, 100, 100, 100, 100], [100, 400, 500]),
+        ([0, 150, 150, 150, 150], [200, 400, 500]),
+        ([100, 100, 250, 250, 250], [300, 400, 500]),
+        ([100, 100, 100, 100, 500], [400, 500]),
+        ([100, 100, 100, 400, 400], [400, 500]),
+    ],
+    ids=["none", "the first", "nearest after it", "a better one comes", "the newest is it", "one of the newest is it"],
+)
+def test_the_first_at_or_after_the_best_evaluation_is_kept_besides_the_newest(
+    tmp_path: Path, best_at: list[int], kept: list[int]
+) -> None:
+    made = Checkpoints(tmp_path, 2)
+    for number, images in enumerate(best_at, 1):
+        best = {"metric": "kid", "value": 1 / images, "images_seen": images} if images else None
+        made.save(state(number), facts(number) | {"best": best})
+    assert [int(path.name.removeprefix("images-")) for path in sorted(tmp_path.iterdir())] == kept
+
+
 # full disks
 
 
@@ -175,13 +227,13 @@ def no_space_left(patch: pytest.MonkeyPatch) -> Iterator[None]:
     """The tensors go to a device that is always full: the real error of a real write."""
 
     @contextmanager
-    def on_a_full_disk(target: Path, kind: str, facts: dict[str, Any]) -> Iterator[Path]:
-        with committed(target, kind, facts) as partial:
+    def on_a_full_disk(target: Path) -> Iterator[Path]:
+        with staged(target) as partial:
             (partial / STATE).symlink_to("/dev/full")
             yield partial
 
     with patch.context() as inner:
-        inner.setattr(checkpoint, "committed", on_a_full_disk)
+        inner.setattr(checkpoint, "staged", on_a_full_disk)
         yield
 
 

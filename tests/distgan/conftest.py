@@ -70,12 +70,12 @@ def make_trainer() -> Callable[..., Trainer]:
 def train() -> Callable[[AnyRun, Path], None]:
     """Train in this process, with little time for the features, and leave torch's settings as they were."""
 
-    def train_here(config: AnyRun, folder: Path) -> None:
+    def train_here(config: AnyRun, folder: Path, *, strict: bool = False) -> None:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("distgan.evaluation.TRAINING_STEPS", 5)
             patch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
             try:
-                run(config, folder, Group(), CPU)
+                run(config, folder, Group(), CPU, strict=strict)
             finally:
                 torch.use_deterministic_algorithms(mode=False)
 

@@ -153,6 +153,17 @@ def test_virtual_shards_are_by_default_the_workers(tables: dict[str, Any], unset
     assert (config.run.virtual_shards, config.shard_size) == (4, 2)
 
 
+def test_workers_may_be_a_range_and_the_shards_are_those_of_the_most(tables: dict[str, Any]) -> None:
+    tables["run"] = {key: value for key, value in tables["run"].items() if key != "virtual_shards"}
+    run = config_from_tables(set_in(tables, run__workers=[1, 4]), "the test").run
+    assert (run.least_workers, run.most_workers, run.virtual_shards) == (1, 4, 4)
+
+
+@pytest.mark.parametrize("workers", [0, -1, True, "two", [], [1], [2, 1], [0, 2], [1, 2, 3], [1, "two"]])
+def test_workers_that_are_no_number_and_no_range_are_refused(tables: dict[str, Any], workers: object) -> None:
+    assert "run.workers" in refused(set_in(tables, run__workers=workers)).found
+
+
 # preset, recipe, override
 
 

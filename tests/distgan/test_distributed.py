@@ -124,3 +124,16 @@ def test_a_broken_connection_is_a_lost_peer_and_other_errors_stay_what_they_are(
     assert caught.value.found == "Connection reset by peer"
     with pytest.raises(DataError):
         Group(0, 2).first_decides(torch.tensor(0))
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_what_every_worker_says_is_told_to_every_worker(monkeypatch: pytest.MonkeyPatch, workers: int) -> None:
+    room = Room(workers)
+    monkeypatch.setattr(distributed, "dist", room)
+
+    def one(rank: int) -> list[int]:
+        room.place.rank = rank
+        return [int(value) for value in Group(rank, workers).gather(torch.tensor(10 + rank))]
+
+    with ThreadPoolExecutor(workers) as pool:
+        assert list(pool.map(one, range(workers))) == [list(range(10, 10 + workers))] * workers

@@ -72,6 +72,28 @@ def test_without_held_out_images_the_training_images_are_compared_with(
     assert len(found.real) == 80
 
 
+def test_the_figure_says_which_real_images_it_shows(
+    evaluator: Evaluator, feeds: tuple[Feed, Feed], tmp_path: Path
+) -> None:
+    alone = Evaluator(feeds[0], None, 1000, 0, tmp_path / "features.safetensors")
+    for one, title in ((evaluator, "real, held out"), (alone, "real, training")):
+        figure = one.figure(Copies(one.real.images), 64)  # type: ignore[arg-type]
+        assert [axis.get_title() for axis in figure.axes] == ["generated, 64 images seen", title]
+
+
+def test_real_images_are_as_diverse_as_real_images_and_one_image_is_not(
+    evaluator: Evaluator, feeds: tuple[Feed, Feed]
+) -> None:
+    real = feeds[0].rows(np.arange(28)).images
+    found = evaluator.measure(Copies(real))  # type: ignore[arg-type]
+    alone = evaluator.measure(Copies(real[:1].expand_as(real)))  # type: ignore[arg-type]
+    assert found["kid"] == evaluator.score(Copies(real)).value  # type: ignore[arg-type]
+    assert 0.5 < found["diversity/spread"] < 2
+    assert found["diversity/coverage"] > 0.5
+    assert alone["diversity/spread"] < 1e-3
+    assert (alone["diversity/duplicates"], alone["diversity/coverage"] < 0.3) == (1, True)
+
+
 @pytest.mark.parametrize(("train", "held_out"), [(80, 19), (19, 28)])
 def test_too_few_images_are_refused(patches: Path, tmp_path: Path, train: int, held_out: int) -> None:
     store = PatchStore.open(patches)

@@ -18,7 +18,7 @@ from distgan.config import AnyRun, config_from_tables
 from distgan.data import Batches, Feed, to_unit_range
 from distgan.distributed import Group
 from distgan.feed import SharedFeed, StreamFeed, on_device, open_feed, residence, some_blocks
-from distgan.running import final_metrics
+from distgan.tracking import final_metrics
 from storage import shared, stream
 from storage.errors import DataError, RecipeError
 from storage.manifest import committed

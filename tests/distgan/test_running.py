@@ -11,13 +11,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from distgan import methods, trainer
+from distgan import methods, nonfinite, trainer
 from distgan.checkpoint import Checkpoints, Snapshot
 from distgan.config import AnyRun, config_from_tables
 from distgan.inference.sample import sample
 from distgan.model import load_model
-from distgan.running import STOP, final_metrics
-from distgan.tracking import read_lines
+from distgan.pulse import STOP
+from distgan.tracking import final_metrics, read_lines
 from storage.cuts import Cut
 from storage.errors import DataError, DivergedError, InterruptedRun, RecipeError
 from storage.preprocess import Preparation, prepare
@@ -46,7 +46,9 @@ def said(folder: Path) -> list[dict[str, Any]]:
     lines = list(read_lines(folder))
     for line in lines:
         line.pop("time", None)
-        line.get("metrics", {}).pop("images_per_second", None)
+        for name in list(line.get("metrics", {})):
+            if name == "images_per_second" or name.startswith("system/"):
+                del line["metrics"][name]
     return lines
 
 
@@ -60,7 +62,9 @@ def places(folder: Path, metric: str) -> list[int]:
 def test_every_number_is_there_once_and_at_its_place(finished: Path) -> None:
     assert places(finished, "kid_floor") == places(finished, "kid_untrained") == [0]
     assert places(finished, "kid") == [0, 64, 128]
-    for name in (*LOSSES, "images_per_second"):
+    assert places(finished, "diversity/spread") == places(finished, "diversity/coverage") == [64, 128]
+    watched = ("accuracy/critic", "gradient_norm/critic", "gradient_norm/generator")
+    for name in (*LOSSES, *watched, "images_per_second", "system/memory_mib"):
         assert places(finished, name) == list(range(16, 129, 16))
     assert [line["images_seen"] for line in said(finished)] == sorted(line["images_seen"] for line in said(finished))
 
@@ -91,12 +95,15 @@ def test_the_settings_and_the_figures_are_kept(finished: Path, config: AnyRun) -
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in figures)
 
 
-def test_the_newest_checkpoints_are_kept_with_the_recipe(finished: Path, config: AnyRun) -> None:
-    assert sorted(path.name for path in (finished / "checkpoints").iterdir()) == [
-        "images-000000000096",
-        "images-000000000128",
-    ]
+def test_the_newest_checkpoints_and_the_best_are_kept_with_the_recipe(finished: Path, config: AnyRun) -> None:
     facts = snapshot(finished).facts
+    scores = {
+        line["images_seen"]: line["metrics"]["kid"] for line in read_lines(finished) if "kid" in line.get("metrics", {})
+    }
+    best = min((seen for seen in scores if seen), key=lambda seen: scores[seen])
+    assert facts["best"] == {"metric": "kid", "value": scores[best], "images_seen": best}
+    names = [path.name for path in (finished / "checkpoints").iterdir()]
+    assert sorted(names) == [f"images-{images:012d}" for images in sorted({best, 96, 128})]
     assert (facts["images_seen"], facts["steps"]) == (128, 16)
     assert config_from_tables(facts["recipe"], "the checkpoint") == config
 
@@ -178,8 +185,8 @@ def test_a_run_asked_to_stop_commits_first_and_then_ends_as_if_it_were_not(
     with pytest.raises(InterruptedRun) as caught:
         train(config, folder)
     assert caught.value.exit_code == 75
-    assert snapshot(folder).facts["images_seen"] == 64
-    assert "64 images" in caught.value.found
+    assert snapshot(folder).facts["images_seen"] == 8
+    assert "8 images" in caught.value.found
     assert not (folder / "model").exists()
     (folder / STOP).unlink()
     train(config, folder)
@@ -206,36 +213,87 @@ def test_too_few_images_to_compare_with_are_refused_before_training(
         train(config_from_tables(tables, "the test"), tmp_path / "run")
 
 
-@pytest.mark.parametrize(
-    ("log_every", "named"),
-    [(8, "loss/distance"), (128, "weight")],
-    ids=["seen in a loss", "seen in a weight when it is to be saved"],
-)
+class Failing:
+    """A critic's loss of which the calls of these numbers, two a step, are not numbers."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, calls: Callable[[int], bool]) -> None:
+        self.calls = 0
+        right = methods.load_method("wgan_gp").critic_loss
+
+        def loss(method: Any, step: Any) -> dict[str, Tensor]:
+            self.calls += 1
+            terms = dict(right(method, step))
+            return terms | {"distance": terms["distance"] * (float("nan") if calls(self.calls) else 1)}
+
+        patch.setattr(methods.load_method("wgan_gp"), "critic_loss", loss)
+
+
+@pytest.mark.parametrize("looks_later", [False, True], ids=["at once", "at the next log or checkpoint"])
 def test_a_run_that_diverges_ends_and_its_last_checkpoint_is_finite(
-    tables: dict[str, Any],
-    train: Train,
-    tmp_path: Path,
-    log_every: int,
-    named: str,
-    monkeypatch: pytest.MonkeyPatch,
+    tables: dict[str, Any], train: Train, tmp_path: Path, looks_later: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    calls = 0
-    right = methods.load_method("wgan_gp").critic_loss
+    failing = Failing(monkeypatch, lambda call: call > 2 * 5)
+    made = nonfinite.Judge.__init__
 
-    def loss(self: Any, step: Any) -> dict[str, Tensor]:
-        nonlocal calls
-        calls += 1
-        terms = dict(right(self, step))
-        return terms | {"distance": terms["distance"] * (float("nan") if calls > 2 * 5 else 1)}
+    def judge(self: nonfinite.Judge, *given: Any) -> None:
+        made(self, *given)
+        self.looks_later = looks_later
 
-    monkeypatch.setattr(methods.load_method("wgan_gp"), "critic_loss", loss)
-    tables["run"]["log_every_images"] = log_every
-    tables["evaluate"]["every_images"] = 128
+    monkeypatch.setattr(nonfinite.Judge, "__init__", judge)
+    tables["run"]["log_every_images"] = tables["evaluate"]["every_images"] = 128
     with pytest.raises(DivergedError) as caught:
         train(config_from_tables(tables, "the test"), tmp_path / "run")
-    assert named in caught.value.found
+    assert "in turn critic after 40 images" in caught.value.found
+    assert ("the term distance" in caught.value.found) is not looks_later
     assert caught.value.exit_code == 76
+    assert failing.calls == (16 if looks_later else 12)
     kept = snapshot(tmp_path / "run")
     assert kept.facts["images_seen"] == 32
     assert all(torch.isfinite(value).all() for value in kept.state.values())
     assert not (tmp_path / "run" / "model").exists()
+
+
+def test_a_fault_that_does_not_come_again_leaves_no_trace_after_going_back(
+    finished: Path, tables: dict[str, Any], train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once before the first checkpoint, and twice after."""
+    failing = Failing(monkeypatch, lambda call: call in (3, 4 + 2 * 6, 4 + 12 + 2 * 8))
+    tables["run"]["on_nonfinite"] = "rewind"
+    train(config_from_tables(tables, "the test"), tmp_path / "run")
+    assert failing.calls > 2 * 16
+    assert digest(tmp_path / "run") == digest(finished)
+    assert places(tmp_path / "run", "loss/distance") == places(finished, "loss/distance")
+    assert final_metrics(tmp_path / "run")["skipped"] == 0
+
+
+def test_going_back_has_an_end(
+    tables: dict[str, Any], train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Failing(monkeypatch, lambda call: True)
+    tables["run"]["on_nonfinite"] = "rewind"
+    with pytest.raises(DivergedError, match="after 24 images"):  # three batches were skipped
+        train(config_from_tables(tables, "the test"), tmp_path / "run")
+
+
+def test_a_batch_that_always_fails_is_skipped_and_counted_through_kills(
+    tables: dict[str, Any], train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The two policies end alike where the fault is in the batch."""
+    right, ends = methods.load_method("wgan_gp").critic_loss, []
+
+    def loss(method: Any, step: Any) -> dict[str, Tensor]:
+        terms = dict(right(method, step))
+        return terms | {"distance": terms["distance"] * (float("inf") if step.images_seen in (40, 72) else 1)}
+
+    monkeypatch.setattr(methods.load_method("wgan_gp"), "critic_loss", loss)
+    tables["evaluate"]["every_images"] = 1000
+    for policy in ("skip", "rewind"):
+        tables["run"]["on_nonfinite"] = policy
+        for images in (64, 80):  # a run that goes on
+            tables["run"]["images"] = images
+            shutil.rmtree(tmp_path / policy / "model", ignore_errors=True)
+            train(config_from_tables(tables, "the test"), tmp_path / policy)
+        assert final_metrics(tmp_path / policy)["skipped"] == 2
+        assert snapshot(tmp_path / policy).facts["skipped"] == 2
+        ends.append(digest(tmp_path / policy))
+    assert ends[0] == ends[1]

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 import torch
 
-from distgan.state import State, digest, first_nonfinite
+from distgan.distributed import Group
+from distgan.state import State, checksum, digest, first_nonfinite
 from distgan.trainer import Trainer
-from storage.errors import DataError
+from storage.errors import DataError, InternalError
 
 MakeTrainer = Callable[..., Trainer]
 COUNTERS = {"images_seen": 8, "steps": 1}
@@ -149,3 +150,48 @@ def test_a_state_of_other_networks_is_refused(
     wider = make_trainer(tables | {"method": tables["method"] | {"width": 5}})
     with pytest.raises(DataError, match="other networks"):
         wider.restore(trained.collect(), 2)
+
+
+# the sum by which ranks are compared
+
+
+def checked(trainer: Trainer) -> int:
+    return int(checksum(trainer._modules(), trainer._owned_optimizers(), trainer.feed.device))
+
+
+def test_equal_states_have_equal_sums(trained: Trainer) -> None:
+    again = fresh(trained)
+    assert checked(again) != checked(trained)
+    again.restore(trained.collect(), trained.steps)
+    assert checked(again) == checked(trained)
+
+
+@pytest.mark.parametrize("bit", [0, 22, 31])
+def test_the_sum_sees_a_bit_of_any_tensor_at_its_first_and_last_place(trained: Trainer, bit: int) -> None:
+    tensors = [*trained.method.state_dict().values(), *trained.average.generator.state_dict().values()]
+    tensors += [
+        value for one in trained.optimizers.values() for memory in one.state.values() for value in memory.values()
+    ]
+    found = {before := checked(trained)}
+    count = 1
+    for value in tensors:
+        words = value.detach().reshape(-1).view(torch.int32)
+        for place in {0, len(words) - 1}:
+            words[place] ^= -(2**31) if bit == 31 else 1 << bit
+            found.add(checked(trained))
+            words[place] ^= -(2**31) if bit == 31 else 1 << bit
+            count += 1
+    assert checked(trained) == before
+    assert len(found) == count
+
+
+def test_ranks_that_have_come_apart_are_named(trained: Trainer) -> None:
+    trained.check_ranks()
+
+    class Others(Group):
+        def gather(self, value: torch.Tensor) -> list[torch.Tensor]:
+            return [value, value + 1, value, value - 1]
+
+    trained.group = Others(0, 4)
+    with pytest.raises(InternalError, match=r"rank 1, 3 are not those of rank 0 after 16 images"):
+        trained.check_ranks()

@@ -80,3 +80,79 @@ def test_names_from_files_cannot_move_the_cursor() -> None:
     )
     assert len(told.splitlines()) == 7
     assert terminal.table([{"name": evil}]) == "name\na?[2J??b"
+
+
+# training
+
+
+METRICS = {"images_per_second": 1234.4, "loss/distance": -3.25, "kid": 0.0125}
+
+
+def test_a_line_of_a_run_says_what_is_known_and_no_more() -> None:
+    assert terminal.training_line(0, 96_000, {}, 0, None) == "0 of 96,000 images"
+    assert terminal.training_line(12_800, 96_000, METRICS, 9600, 67.4) == (
+        "12,800 of 96,000 images, 1,234 images/s, 0:01:07 left, distance -3.25, KID 0.0125, checkpoint at 9,600"
+    )
+    system = {"system/memory_mib": 512.2, "system/gpu_memory_mib": 12_288.0, "system/gpu_use": 0.87}
+    assert terminal.training_line(1, 2, system, 0, None).endswith("512 MiB, GPU 12,288 MiB, GPU 87% busy")
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    now = [100.0]
+    monkeypatch.setattr(terminal.time, "monotonic", lambda: now[0])
+    return now
+
+
+def test_lines_come_ever_more_rarely(clock: list[float], capsys: pytest.CaptureFixture[str]) -> None:
+    told = []
+    with terminal.training_progress("demo", 10**6) as show:
+        for second in range(20_000):
+            clock[0] = 100 + second / 2
+            show(second, {}, 0)
+            told += [second / 2] * len(capsys.readouterr().err.splitlines())
+    pauses = [after - before for before, after in zip([0, *told], told, strict=False)]
+    assert pauses[0] == 10
+    assert pauses == sorted(pauses)
+    assert pauses[-1] == terminal.RAREST_LINE_SECONDS
+
+
+def test_the_time_left_is_that_of_what_was_done_here(clock: list[float], capsys: pytest.CaptureFixture[str]) -> None:
+    """A resumed run begins with images that took no time, and lost ones are counted again."""
+    with terminal.training_progress("demo", 1000) as show:
+        for seen, seconds in ((0, 100), (500, 100), (600, 100), (600, 100), (550, 100), (650, 100)):
+            clock[0] += seconds
+            show(seen, {}, 0)
+    told = capsys.readouterr().err.splitlines()
+    assert told == [
+        "demo: 0 of 1,000 images",
+        "demo: 500 of 1,000 images",
+        "demo: 600 of 1,000 images, 0:06:40 left",
+        "demo: 600 of 1,000 images, 0:06:40 left",
+        "demo: 550 of 1,000 images, 0:45:00 left",
+        "demo: 650 of 1,000 images, 0:15:33 left",
+    ]
+
+
+def test_a_finding_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
+    with terminal.training_progress("demo", 1000) as show:
+        for value in (0.0, 1.0, 1.0, 0.0, 1.0):
+            show(500, {"watch/collapse": value}, 0)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == f"collapse at 500 images: {terminal.MEANING['collapse']}"
+
+
+def test_on_a_terminal_it_is_one_line_however_narrow(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(terminal.sys.stderr, "isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TERM", "dumb")
+    with terminal.training_progress("demo [x]", 1000) as show:
+        for seen in (100, 500, 1000):
+            show(seen, METRICS, 0)
+    (line,) = filter(None, capsys.readouterr().err.splitlines())
+    assert line.startswith("demo [x] ")
+    assert "1,000 of 1,000" in line
+    assert line.endswith("…")
+    assert len(line) <= 80

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from matplotlib.figure import Figure
 
-from distgan.tracking import LINES, JsonlTracker, read_lines
+from distgan.tracking import LINES, JsonlTracker, Latest, final_metrics, read_lines
 
 
 @pytest.fixture
@@ -84,3 +84,56 @@ def test_settings_are_written_by_dotted_key(tracker: JsonlTracker) -> None:
         "run.name": "tiny",
         "optimizer.critic.betas": [0.0, 0.9],
     }
+
+
+# following a run
+
+
+def test_who_follows_a_run_reads_each_line_once(tracker: JsonlTracker, monkeypatch: pytest.MonkeyPatch) -> None:
+    latest = Latest(tracker.folder)
+    assert latest.read() == (48, {"loss": 4.8})
+    read = []
+    monkeypatch.setattr(
+        "distgan.tracking.json.loads", lambda line: read.append(line) or json.JSONDecoder().decode(line.decode())
+    )
+    assert latest.read() == (48, {"loss": 4.8})
+    tracker.metrics({"kid": 0.5}, 64)
+    tracker.metrics({"loss": 1.0}, 64)
+    assert latest.read() == (64, {"loss": 1.0, "kid": 0.5})
+    assert len(read) == 2
+
+
+def test_a_line_is_waited_for_until_it_is_whole(tracker: JsonlTracker) -> None:
+    latest = Latest(tracker.folder)
+    latest.read()
+    with tracker.path.open("a") as file:
+        file.write('{"images_seen": 64, ')
+        file.flush()
+        assert latest.read() == (48, {"loss": 4.8})
+        file.write('"metrics": {"loss": 7.5}}\n')
+    assert latest.read() == (64, {"loss": 7.5})
+
+
+def test_who_follows_a_run_follows_it_back(tracker: JsonlTracker) -> None:
+    latest = Latest(tracker.folder)
+    tracker.metrics({"kid": 0.5}, 64)
+    latest.read()
+    tracker.rewind(16)
+    assert latest.read() == (16, {"loss": 1.6})
+    tracker.metrics({"kid": 0.5}, 32)
+    latest.read()
+    tracker.rewind(16)
+    for images_seen in range(32, 320, 16):  # longer than it ever was, before anybody looks
+        tracker.metrics({"loss": 0.5}, images_seen)
+    assert latest.read() == (304, {"loss": 0.5})
+
+
+def test_a_run_that_has_not_begun_is_at_its_beginning(tmp_path: Path) -> None:
+    assert Latest(tmp_path).read() == (0, {})
+    assert final_metrics(tmp_path) == {}
+
+
+def test_what_was_read_is_not_changed_by_who_reads_it(tracker: JsonlTracker) -> None:
+    latest = Latest(tracker.folder)
+    latest.read()[1].clear()
+    assert latest.read()[1] == final_metrics(tracker.folder) == {"loss": 4.8}

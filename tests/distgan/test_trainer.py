@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from distgan.method import Method, MethodConfig, Step, Term, Terms, Turn
+from distgan.nonfinite import NonFinite
 from distgan.trainer import Trainer
 
 MakeTrainer = Callable[..., Trainer]
@@ -221,3 +222,128 @@ def test_training_ends_when_the_images_are_seen_or_the_observer_says_so(
     assert trainer.steps == 3
     trainer.fit(lambda trainer, terms: True)
     assert (trainer.steps, trainer.images_seen, trainer.done) == (16, 128, True)
+
+
+# state that is no weight, and turns that are not taken
+
+
+class Remembering(Toy):
+    """A toy with a buffer that `after_step` moves, as the k of BEGAN, and a state of each shard."""
+
+    def __init__(self, *turns: Turn) -> None:
+        super().__init__(*turns)
+        self.register_buffer("k", torch.tensor(0.5))
+
+    def shard_state(self) -> Mapping[str, Tensor]:
+        return {"sum": torch.tensor(0.0)}
+
+    def after_step(self, terms: Terms) -> None:
+        super().after_step(terms)
+        self.k += 0.1 * terms["l"]
+
+
+def remembering(wrong: Callable[[Step], bool] = lambda _: False) -> Remembering:
+    """Its critic's slope is k, and not a number where a test says so; its state adds up 1 + shard."""
+
+    def loss(step: Step) -> Mapping[str, Tensor]:
+        step.state["sum"] = step.state["sum"] + 1 + step.shard
+        factor = toy.k * (float("nan") if wrong(step) else 1)
+        return {"l": factor * toy.critic(torch.ones(1, 1)).sum()}
+
+    toy = Remembering()
+    toy.given = (Turn("critic", ("critic",), loss, times=2),)
+    return toy
+
+
+def test_what_after_step_moves_is_saved_and_counts_at_the_next_step(
+    sgd: dict[str, Any], make_trainer: MakeTrainer
+) -> None:
+    whole, first = make_trainer(sgd, method=remembering()), make_trainer(sgd, method=remembering())
+    whole.step()
+    w = 2 - 2 * 0.1 * 0.5
+    assert whole.method.k.item() == pytest.approx(0.5 + 0.1 * 0.5 * (w + 0.05))  # by the last of the repeats
+    first.step()
+    state = first.collect()
+    assert state["method.k"] == whole.method.k
+    resumed = make_trainer(sgd, method=remembering())
+    resumed.restore(state, 1)
+    assert resumed.digest() == whole.digest()
+    resumed.step()
+    whole.step()
+    assert resumed.digest() == whole.digest()
+    resumed.restore(state | {"method.k": torch.tensor(0.5)}, 1)
+    resumed.step()
+    assert resumed.digest() != whole.digest()
+
+
+def test_each_shard_has_a_state_of_its_own_that_is_part_of_the_digest(
+    sgd: dict[str, Any], make_trainer: MakeTrainer
+) -> None:
+    trainer = make_trainer(sgd, method=remembering())
+    for _ in range(3):
+        trainer.step()
+    state = trainer.collect()
+    assert [state[f"shard.{shard}.sum"].item() for shard in range(2)] == [6.0, 12.0]
+    before = trainer.digest()
+    trainer.shards.own[1]["sum"] += 1
+    assert trainer.digest() != before
+
+
+def test_a_skipped_turn_moves_nothing_and_the_next_goes_on(sgd: dict[str, Any], make_trainer: MakeTrainer) -> None:
+    sgd["run"]["on_nonfinite"] = "skip"
+    toy = remembering(lambda step: (step.images_seen, step.repeat, step.shard) == (8, 1, 1))
+    trainer = make_trainer(sgd, method=toy)
+    trainer.step()
+    k, weight = toy.k.item(), toy.weights[0]
+    trainer.step()
+    assert toy.k.item() == k  # its terms are not all there
+    assert toy.weights[0] == pytest.approx(weight - 0.1 * k)  # the first of the repeats
+    assert trainer.collect()["shard.0.sum"] == 3
+    assert (trainer.steps, trainer.counters()["skipped"]) == (2, 1)
+    assert len(toy.seen) == 1
+    trainer.step()
+    assert toy.k.item() > k
+    assert len(toy.seen) == 2
+
+
+def test_turns_that_were_skipped_are_counted_on_after_a_restart(sgd: dict[str, Any], make_trainer: MakeTrainer) -> None:
+    sgd["run"]["on_nonfinite"] = "skip"
+    trainer = make_trainer(sgd, method=remembering(lambda _: True))
+    trainer.step()
+    again = make_trainer(sgd, method=remembering())
+    again.restore(trainer.collect(), trainer.steps, trainer.counters()["skipped"])
+    assert again.digest() == trainer.digest()
+    assert again.counters()["skipped"] == 2
+
+
+@pytest.mark.parametrize("policy", ["stop", "rewind"])
+def test_a_run_that_shall_not_go_on_says_where_and_has_moved_nothing(
+    sgd: dict[str, Any], make_trainer: MakeTrainer, policy: str
+) -> None:
+    sgd["run"]["on_nonfinite"] = policy
+    trainer = make_trainer(sgd, method=remembering(lambda step: step.images_seen == 8))
+    trainer.step()
+    before = trainer.digest()
+    with pytest.raises(NonFinite) as caught:
+        trainer.step()
+    assert caught.value.found == "the term l is not a finite number in turn critic after 8 images"
+    assert caught.value.images_seen == 8
+    assert trainer.digest() == before
+    trainer.judge.excused.add(8)
+    if policy == "rewind":
+        trainer.step()
+        assert trainer.counters()["skipped"] == 2
+
+
+def test_a_device_that_is_not_waited_for_tells_of_the_first_fault_later(
+    sgd: dict[str, Any], make_trainer: MakeTrainer
+) -> None:
+    trainer = make_trainer(sgd, method=remembering(lambda step: step.images_seen >= 16))
+    trainer.judge.looks_later = True
+    for _ in range(2):
+        trainer.step()
+    trainer.judge.look()
+    for _ in range(3):
+        trainer.step()
+    with pytest.raises(NonFinite, match="in turn critic after 16 images"):
+        trainer.judge.look()

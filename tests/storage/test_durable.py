@@ -3,6 +3,7 @@
 import errno
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from storage import durable
-from storage.durable import remove_tree, require_space, staged, write_file
+from storage.durable import remove_abandoned, remove_tree, require_space, staged, write_file
 from storage.errors import DiskError, RecipeError
 
 ABANDON = """
@@ -160,6 +161,17 @@ def test_a_tree_is_gone_before_its_files_are(tmp_path: Path, monkeypatch: pytest
     target.mkdir()
     remove_tree(target)
     assert not target.exists()
+
+
+def test_what_killed_processes_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    here = socket.gethostname()
+    kept = {"b", ".notes", f".a.partial-{here}-{os.getpid()}-0123abcd", f".a.partial-elsewhere-{ended.pid}-0123abcd"}
+    for name in (*kept, f".a.partial-{here}-{ended.pid}-0123abcd", ".a.trash-0123abcd"):
+        (tmp_path / name / "inside").mkdir(parents=True)
+    remove_abandoned(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == kept
 
 
 def test_space_is_asked_for_before_writing(tmp_path: Path) -> None:
