@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, cast
 
+from storage.durable import staged
 from storage.errors import MissingError
 from storage.layout import Layout
 
@@ -70,3 +71,11 @@ def load_dataset(name: str) -> DataSet:
             "Choose one of these, or ingest a folder of your own without --dataset",
         )
     return cast(DataSet, importlib.import_module(f"{__name__}.{name}"))
+
+
+def made(folder: Path, write: Callable[[Path], None]) -> Path:
+    """`folder`, which `write` fills if it is not there yet, whole or not at all."""
+    if not folder.is_dir():
+        with staged(folder) as partial:
+            write(partial)
+    return folder

@@ -40,9 +40,8 @@ from PIL import Image
 from pyarrow import Table, csv
 
 from storage.csv_table import read_table
-from storage.datasets import About, Progress
+from storage.datasets import About, Progress, made
 from storage.drawing import Floats, blur, expose, philox, smooth_noise, speckle, step
-from storage.durable import staged
 from storage.layout import Layout, Value
 
 ABOUT = About(
@@ -231,11 +230,7 @@ def _save_solid(path: Path, image: NDArray[Any], labels: dict[str, NDArray[np.ui
 
 def fetch(cache: Path, progress: Progress) -> Path:
     """Make the data set below `cache`, whole or not at all; a second call finds it there."""
-    folder = cache / "synthetic_cells"
-    if not folder.is_dir():
-        with staged(folder) as partial:
-            write(partial, progress)
-    return folder
+    return made(cache / "synthetic_cells", lambda folder: write(folder, progress))
 
 
 def planted(folder: Path) -> dict[str, Cell]:

@@ -19,8 +19,7 @@ from scipy.ndimage import gaussian_filter
 from scipy.spatial import cKDTree
 from scipy.spatial.distance import cdist
 
-from storage.datasets import About, Progress
-from storage.durable import staged
+from storage.datasets import About, Progress, made
 from storage.layout import Layout
 
 ABOUT = About(
@@ -238,11 +237,7 @@ def _save(path: Path, stack: NDArray[np.uint16], look: Look) -> None:
 
 def fetch(cache: Path, progress: Progress) -> Path:
     """Make the data set below `cache`, whole or not at all; a second call finds it there."""
-    folder = cache / "synthetic_embryos"
-    if not folder.is_dir():
-        with staged(folder) as partial:
-            write(partial, progress)
-    return folder
+    return made(cache / "synthetic_embryos", lambda folder: write(folder, progress))
 
 
 def layout(folder: Path) -> Layout:

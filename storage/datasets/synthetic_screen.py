@@ -32,9 +32,8 @@ from numpy.typing import NDArray
 from pyarrow import Table, csv
 
 from storage.csv_table import read_table
-from storage.datasets import About, Progress
+from storage.datasets import About, Progress, made
 from storage.drawing import Floats, blur, expose, filaments, philox, scattered, smooth_noise, splat
-from storage.durable import staged
 from storage.layout import Layout, Value
 
 ABOUT = About(
@@ -245,11 +244,7 @@ def _save(path: Path, image: NDArray[np.uint16]) -> None:
 
 def fetch(cache: Path, progress: Progress) -> Path:
     """Make the data set below `cache`, whole or not at all; a second call finds it there."""
-    folder = cache / "synthetic_screen"
-    if not folder.is_dir():
-        with staged(folder) as partial:
-            write(partial, progress)
-    return folder
+    return made(cache / "synthetic_screen", lambda folder: write(folder, progress))
 
 
 def layout(folder: Path) -> Layout:

@@ -29,9 +29,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from pyarrow import Table, csv
 
-from storage.datasets import About, Progress
+from storage.datasets import About, Progress, made
 from storage.drawing import Floats, blur, philox, smooth_noise
-from storage.durable import staged
 from storage.layout import Layout, Value
 
 ABOUT = About(
@@ -205,11 +204,7 @@ def _cells(section: Section, inside: Bools, which: Indices) -> list[dict[str, An
 
 def fetch(cache: Path, progress: Progress) -> Path:
     """Make the data set below `cache`, whole or not at all; a second call finds it there."""
-    folder = cache / "synthetic_tissue"
-    if not folder.is_dir():
-        with staged(folder) as partial:
-            write(partial, progress)
-    return folder
+    return made(cache / "synthetic_tissue", lambda folder: write(folder, progress))
 
 
 def layout(folder: Path) -> Layout:

@@ -38,9 +38,8 @@ from PIL import Image
 from pyarrow import Table, csv
 
 from storage.csv_table import read_table
-from storage.datasets import About, Progress
+from storage.datasets import About, Progress, made
 from storage.drawing import Floats, blur, expose, philox, speckle, splat, step
-from storage.durable import staged
 from storage.layout import Layout, Value
 
 ABOUT = About(
@@ -195,11 +194,7 @@ def write(folder: Path, progress: Progress, *, fields_each: int = 4, cells_each:
 
 def fetch(cache: Path, progress: Progress) -> Path:
     """Make the data set below `cache`, whole or not at all; a second call finds it there."""
-    folder = cache / "synthetic_yeast"
-    if not folder.is_dir():
-        with staged(folder) as partial:
-            write(partial, progress)
-    return folder
+    return made(cache / "synthetic_yeast", lambda folder: write(folder, progress))
 
 
 def planted(folder: Path) -> dict[str, Cell]:
