@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from distgan.method import MethodConfig
 from distgan.methods import load_method
+from distgan.prepare_sections import Prepare
 from distgan.sections import (
     Augment,
     Checkpoint,
@@ -22,7 +23,6 @@ from distgan.sections import (
     Ema,
     Evaluate,
     Optimizer,
-    Prepare,
     Register,
     Run,
     Section,

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from distgan.config import config_from_tables, read_prepare
-from distgan.sections import Prepare
+from distgan.prepare_sections import Prepare
 from storage.errors import MissingError, RecipeError
 
 ALONE = """
