@@ -7,6 +7,10 @@ from pydantic import Field, JsonValue, field_validator, model_validator
 from distgan.sections import Section, Seed
 
 
+def _zstd() -> dict[str, JsonValue]:
+    return {"name": "zstd"}
+
+
 class Patch(Section):
     """`[prepare.patch]`: what is cut out of the images, and what is done to it.
 
@@ -61,7 +65,7 @@ class LookAlikes(Section):
     channel: str
     by: str
     count: int = Field(5, ge=1)
-    subset: dict[str, list[str | int]] = {}
+    subset: dict[str, list[str | int]] = Field(default_factory=dict)
 
 
 class Prepare(Section):
@@ -75,11 +79,11 @@ class Prepare(Section):
     source: str = ""
     patch: Patch
     operations: tuple[dict[str, JsonValue], ...] = ()
-    subset: dict[str, list[str | int]] = {}
+    subset: dict[str, list[str | int]] = Field(default_factory=dict)
     times: tuple[int, int] | None = None
     slices: tuple[int, int] | None = None
     seed: Seed = 0
-    codec: dict[str, JsonValue] = {"name": "zstd"}
+    codec: dict[str, JsonValue] = Field(default_factory=_zstd)
     neighbours: LookAlikes | None = None
     executor: Literal["threads", "distributed", "ray"] = "threads"
     workers: int = Field(2, ge=1)
