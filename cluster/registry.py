@@ -8,6 +8,7 @@ from typing import Any
 
 from cluster.home import Home
 from cluster.tracking import answering, connect
+from distgan.config import AnyRun, config_from_tables
 from distgan.model import KIND
 from storage.errors import MissingError
 from storage.manifest import read_manifest
@@ -74,8 +75,11 @@ def resolve(home: Home, address: str) -> Path:
 
     Raises MissingError: there is none; the message lists those there are.
     """
-    if not address.startswith("models:"):
-        return Path(address)
+    return _downloaded(home, find(home, address)) if address.startswith("models:") else Path(address)
+
+
+def find(home: Home, address: str) -> Version:
+    """The version that an address means now.  Raises MissingError, as `resolve`."""
     match = _ADDRESS.fullmatch(address)
     known = list_versions(home)
     found = [one for one in known if match and one.name == match["name"] and _is_meant(one, match)]
@@ -86,10 +90,34 @@ def resolve(home: Home, address: str) -> Path:
             f"the registry of {home.tracking_uri} holds {listed or 'none'}",
             "Write models:/NAME@ALIAS, models:/NAME/VERSION, or the path of a model folder",
         )
+    return found[0]
+
+
+def _downloaded(home: Home, version: Version) -> Path:
     from mlflow.artifacts import download_artifacts
 
     with answering(home):
-        return Path(download_artifacts(found[0].source, tracking_uri=home.tracking_uri))
+        return Path(download_artifacts(version.source, tracking_uri=home.tracking_uri))
+
+
+def with_models(config: AnyRun, home: Home) -> AnyRun:
+    """The recipe with the folder, the version and the digest of every model it begins with: an alias may move.
+
+    Raises MissingError: there is no such model.
+    """
+    tables = config.dump()
+    for init in tables["init"].values():
+        if init["digest"]:
+            continue
+        address = init["model"]
+        if address.startswith("models:"):
+            version = find(home, address)
+            address, folder = version.address, _downloaded(home, version)
+        else:
+            folder = Path(address)
+        digest = read_manifest(folder, KIND).digest
+        init |= {"address": address, "model": str(folder.absolute()), "digest": digest}
+    return config_from_tables(tables, "the recipe")
 
 
 def _is_meant(one: Version, match: "re.Match[str]") -> bool:

@@ -23,6 +23,7 @@ from storage.errors import ServiceError
 
 EXPERIMENT = "distgan"
 SHIPPED = "distgan.shipped_images"
+PARENT = "mlflow.parentRunId"
 RUN_FILE = "mlflow_run"
 
 
@@ -67,10 +68,10 @@ class MlflowTracker:
 
 
 class Delivery:
-    """Brings a run's folder to MLflow, and keeps trying."""
+    """Brings a run's folder to MLflow, and keeps trying.  parent: the MLflow run it is nested in, if any."""
 
-    def __init__(self, home: Home, folder: Path, name: str) -> None:
-        self.home, self.folder, self.name = home, folder, name
+    def __init__(self, home: Home, folder: Path, name: str, parent: str = "") -> None:
+        self.home, self.folder, self.name, self.parent = home, folder, name, parent
         self.checkpoints = Checkpoints(folder / "checkpoints", keep=2)
         self.tracker: MlflowTracker | None = None
         self.cursor = -1
@@ -122,7 +123,8 @@ class Delivery:
         if self.tracker is None:
             client = connect(self.home)
             if not self.run_id:
-                created = client.create_run(_experiment(client, self.home), run_name=self.name)
+                tags = {PARENT: self.parent} if self.parent else None
+                created = client.create_run(_experiment(client, self.home), run_name=self.name, tags=tags)
                 (self.folder / RUN_FILE).write_text(created.info.run_id + "\n", encoding="utf-8")
             tracker = MlflowTracker(client, self.run_id)
             client.update_run(self.run_id, status="RUNNING")

@@ -16,7 +16,7 @@ from shutil import rmtree
 from cluster.attempts import attempts_file, fit, lost_workers
 from cluster.home import Home
 from cluster.messages import NewWarnings
-from cluster.registry import Version, register
+from cluster.registry import Version, register, with_models
 from cluster.session import package_folders, session
 from cluster.tracking import Delivery
 from distgan.checkpoint import Checkpoints
@@ -50,8 +50,9 @@ class Outcome:
 
     @property
     def picture(self) -> Path:
-        """The last samples beside real images."""
-        return max((self.folder / "figures").glob("samples-*.png"))
+        """The last that was drawn: samples beside real images, where the method makes any."""
+        drawn = list((self.folder / "figures").glob("*.png"))
+        return max([path for path in drawn if path.name.startswith("samples-")] or drawn)
 
 
 def train(config: AnyRun, home: Home, *, resume: bool, watch: Watch, strict: bool = False) -> Outcome:
@@ -64,7 +65,7 @@ def train(config: AnyRun, home: Home, *, resume: bool, watch: Watch, strict: boo
     choose(open_store(config.data), config.data)  # a mistake there is told before anything is started
     package_folders()
     with _owned(folder, resume=resume), _stopping_at_signals(folder):
-        config = _kept(config, folder)
+        config = _kept(config, folder, home)
         delivery = Delivery(home, folder, config.run.name)
         if not (folder / "model").exists():
             with session(config, home):  # refuses, before anything is written, what the cluster has not
@@ -144,13 +145,13 @@ def _owned(folder: Path, *, resume: bool) -> Iterator[None]:
                 rmtree(folder)
 
 
-def _kept(config: AnyRun, folder: Path) -> AnyRun:
-    """The recipe with absolute paths, and with the virtual shards that the run began with."""
+def _kept(config: AnyRun, folder: Path, home: Home) -> AnyRun:
+    """The recipe with absolute paths, and with the virtual shards and the models that the run began with."""
     tables = config.dump()
     tables["data"]["store"] = str(Path(config.data.store).absolute())
     recipe = folder / "recipe.json"
     if not recipe.exists():
-        return config_from_tables(tables, "the recipe")
+        return with_models(config_from_tables(tables, "the recipe"), home)
     before = config_from_tables(json.loads(recipe.read_text(encoding="utf-8")), str(recipe))
     if difference := changed(before, config):
         raise RecipeError(
@@ -159,6 +160,7 @@ def _kept(config: AnyRun, folder: Path) -> AnyRun:
             "Give the recipe it began with, or begin another by --set run.name=NAME",
         )
     tables["run"]["virtual_shards"] = before.run.virtual_shards
+    tables["init"] = before.dump()["init"]
     return config_from_tables(tables, "the recipe")
 
 

@@ -114,6 +114,12 @@ class Checkpoints:
             )
         return None
 
+    def best(self, best: dict[str, Any]) -> Snapshot:
+        """The first checkpoint at or after the best evaluation, every byte checked.  Raises DataError."""
+        path = min(path for path in self._newest_first() if _images(path) >= best["images_seen"])
+        manifest = self._checked(path)
+        return Snapshot(path, load_file(path / TENSORS), manifest.facts)
+
     def committed_images(self) -> int:
         """How many images the newest committed checkpoint has seen, by its name alone; 0 if there is none."""
         found = self._newest_first()

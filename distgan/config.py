@@ -12,9 +12,11 @@ from typing import Any, Generic, TypeVar, get_args
 
 from pydantic import BaseModel, Field, ValidationError
 
+from distgan.fraction_sections import Fractions
 from distgan.method import MethodConfig
 from distgan.methods import load_method
 from distgan.prepare_sections import Prepare
+from distgan.search_sections import Tune
 from distgan.sections import (
     Augment,
     Checkpoint,
@@ -22,6 +24,7 @@ from distgan.sections import (
     Data,
     Ema,
     Evaluate,
+    Init,
     Optimizer,
     Register,
     Run,
@@ -48,12 +51,15 @@ class RunConfig(Section, Generic[MethodTable]):
     method: MethodTable
     optimizer: dict[str, Optimizer]
     ema: Ema = Ema()
+    init: dict[str, Init] = Field(default_factory=dict)
     evaluate: Evaluate
     watch: Watch = Watch()
     checkpoint: Checkpoint
     prepare: Prepare | None = None
     register_: Register = Field(Register(), alias="register")
     cluster: Cluster = Cluster()
+    fractions: Fractions | None = None
+    tune: Tune | None = None
 
     @property
     def shard_size(self) -> int:
@@ -66,7 +72,7 @@ class RunConfig(Section, Generic[MethodTable]):
 
     def flat(self) -> dict[str, Any]:
         """One entry per dotted key."""
-        return dict(_flatten(self.dump()))
+        return dict(flat_keys(self.dump()))
 
 
 AnyRun = RunConfig[Any]
@@ -135,7 +141,12 @@ def apply_override(tables: Tables, override: str) -> None:
         value = tomllib.loads(f"value = {text}")["value"]
     except NOT_TOML:
         value = text
-    *parents, last = key.strip().split(".")
+    set_key(tables, key.strip(), value)
+
+
+def set_key(tables: Tables, key: str, value: Any) -> None:
+    """Set one dotted key of the tables of a recipe, unchecked."""
+    *parents, last = key.split(".")
     for parent in parents:
         tables = tables.setdefault(parent, {})
         if not isinstance(tables, dict):
@@ -159,6 +170,7 @@ def config_from_tables(tables: Mapping[str, Any], origin: str) -> AnyRun:
         )
     merged = _merge(kind.presets[preset], tables)
     merged["optimizer"] = _per_network(merged.get("optimizer", {}), kind.networks)
+    _check_names("init", merged.get("init"), kind.networks)
     return _validated(RunConfig[kind.Config], merged, origin)  # type: ignore[name-defined]
 
 
@@ -181,13 +193,17 @@ def _per_network(table: Any, networks: tuple[str, ...]) -> Any:
     if not isinstance(table, Mapping):
         return table
     common = {key: value for key, value in table.items() if key not in networks and not isinstance(value, Mapping)}
-    unknown = [key for key, value in table.items() if isinstance(value, Mapping) and key not in networks]
-    if unknown:
-        raise RecipeError(
-            f"[optimizer.{unknown[0]}] names no network", f"the networks are {', '.join(networks)}", "Use one of these"
-        )
+    _check_names("optimizer", {key: value for key, value in table.items() if isinstance(value, Mapping)}, networks)
     own = {name: table.get(name, {}) for name in networks}
     return {name: _merge(common, value) if isinstance(value, Mapping) else value for name, value in own.items()}
+
+
+def _check_names(section: str, table: Any, networks: tuple[str, ...]) -> None:
+    unknown = [key for key in table if key not in networks] if isinstance(table, Mapping) else []
+    if unknown:
+        raise RecipeError(
+            f"[{section}.{unknown[0]}] names no network", f"the networks are {', '.join(networks)}", "Use one of these"
+        )
 
 
 def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> Tables:
@@ -199,11 +215,12 @@ def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> Tables:
     return merged
 
 
-def _flatten(tables: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+def flat_keys(tables: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    """The dotted keys of nested tables, with their values."""
     flat: list[tuple[str, Any]] = []
     for key, value in tables.items():
         inner = isinstance(value, Mapping) and value
-        flat += _flatten(value, f"{prefix}{key}.") if inner else [(prefix + key, value)]
+        flat += flat_keys(value, f"{prefix}{key}.") if inner else [(prefix + key, value)]
     return flat
 
 

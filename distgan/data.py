@@ -1,7 +1,8 @@
 """From the patch store to batches on the device: which samples train, which are held out, and scaling."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
@@ -11,23 +12,29 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from distgan.augment import augmented
-from distgan.method import Batch
-from distgan.sections import Augment, Data, Split
+from distgan.method import Batch, Sample
+from distgan.sections import Augment, Data, Draw, Split
 from storage.errors import DataError, RecipeError
 from storage.leakage import Leaks, equal_pixels, leaks
 from storage.patches import Patches, PatchStore
 from storage.sampler import Indices, Order, Sampler
+from storage.shares import drawn
 from storage.split import Mask, column_values, fold_of, held_out, left_out, matching, share
 
 PLAIN = Augment()
+Columns = Mapping[str, Tensor]
+"""N each, by name."""
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """Rows of a patch store, sorted: those that train, and those that are held out (possibly none)."""
+    """Rows of a patch store, sorted: those that train, those that choose (settings, the best checkpoint, when to stop)
+    and those that are held out; the latter two are possibly none.
+    """
 
     train: Indices
     held_out: Indices
+    validation: Indices = field(default_factory=lambda: np.empty(0, np.int64))
 
 
 def choose(store: PatchStore, data: Data) -> Chosen:
@@ -38,21 +45,77 @@ def choose(store: PatchStore, data: Data) -> Chosen:
     """
     wanted = matching(store.obs, data.subset)
     if data.split is None:
+        if data.draw is not None:
+            rows = np.flatnonzero(wanted)
+            return Chosen(rows[_drawn(store, data, data.draw, wanted)], np.empty(0, np.int64))
         if data.fraction < 1:
             raise RecipeError("a fraction needs groups", "no [data.split]", "Name the column to go by: data.split.by")
         return Chosen(np.flatnonzero(wanted), np.empty(0, np.int64))
     groups = _column(store, data.split.by, wanted)
     classes = None if data.split.stratify is None else _column(store, data.split.stratify, wanted)
     out = _held_out(groups, data.split, classes)
-    train = ~out
-    if data.fraction < 1:
+    train, rows = ~out, np.flatnonzero(wanted)
+    validation = np.zeros_like(out)
+    if data.validation is not None:
+        own = wanted.copy()
+        own[rows[out]] = False
+        of = data.validation
+        own_classes = None if of.stratify is None else _column(store, of.stratify, own)
+        validation[train] = _held_out(_column(store, of.by, own), of, own_classes)
+        train &= ~validation
+    if data.draw is not None:
+        own = np.zeros_like(wanted)
+        own[rows[train]] = True
+        train[train] = _drawn(store, data, data.draw, own)
+    elif data.fraction < 1:
         of_train = None if classes is None else classes[train]
         train[train] = share(groups[train], data.fraction, data.split.seed + 1, of_train)
-    rows = np.flatnonzero(wanted)
-    chosen = Chosen(rows[train], rows[out])
+    chosen = Chosen(rows[train], rows[out], rows[validation])
     if "duplicates" not in data.allow:
         _refuse_duplicates(store, chosen)
     return chosen
+
+
+def sample_of(store: PatchStore, data: Data, columns: tuple[str, ...] = ()) -> Sample:
+    """What the samples are, with the classes of these columns: all that occur in data.subset, sorted.
+
+    Raises RecipeError: there is no such column.  Raises DataError: a sample has no value in it.
+    """
+    wanted = matching(store.obs, data.subset)
+    return Sample(store.shape[1:], store.channels, {name: _classes(store, name, wanted) for name in columns})
+
+
+def _classes(store: PatchStore, name: str, wanted: Mask) -> tuple[str, ...]:
+    values = [value for value, one in zip(column_values(store.obs, name), wanted, strict=True) if one]
+    if None in values:
+        raise DataError(
+            f"not every sample of {store.path} has a value of {name!r}",
+            f"{values.count(None):,} of {len(values):,} have none",
+            "Choose those that have one with data.subset",
+        )
+    numbers = all(isinstance(value, float) for value in values)
+    return () if numbers else tuple(sorted({str(value) for value in values}))
+
+
+def columns_of(store: PatchStore, rows: Indices, sample: Sample) -> dict[str, Tensor]:
+    """The columns of these rows as `distgan.method.Batch` has them."""
+    found = {}
+    for name, classes in sample.classes.items():
+        column = column_values(store.obs, name)
+        values = [column[row] for row in rows]
+        number = {known: index for index, known in enumerate(classes)}
+        found[name] = (
+            torch.tensor([number[str(value)] for value in values])
+            if classes
+            else torch.tensor(values, dtype=torch.float32)
+        )
+    return found
+
+
+def _drawn(store: PatchStore, data: Data, draw: Draw, among: Mask) -> Mask:
+    by, classes = draw.by or (data.split and data.split.by), draw.classes or (data.split and data.split.stratify)
+    groups = _column(store, by, among) if by else np.flatnonzero(among).astype(np.str_)
+    return drawn(groups, _column(store, classes, among) if classes else None, data.fraction, draw.seed, draw.rule)
 
 
 def _column(store: PatchStore, name: str, wanted: Mask) -> NDArray[np.str_]:
@@ -92,16 +155,26 @@ class Batches(ABC):
 
     order_name: ClassVar[str] = "shuffled samples"
 
-    def __init__(self, store: PatchStore, seed: int, device: torch.device, augment: Augment) -> None:
+    order: Order
+
+    def __init__(
+        self, store: PatchStore, seed: int, device: torch.device, augment: Augment, columns: Columns | None
+    ) -> None:
         self.value_range = store.value_range
         self.seed = seed
         self.device = device
         self.augment = augment
+        self.columns = {name: values.to(device) for name, values in (columns or {}).items()}
 
     def batch(self, position: int, count: int) -> Batch:
         """The samples at `position` .. `position + count` of the stream."""
         images = to_unit_range(self.stored(position, count), self.value_range, self.device)
-        return Batch(augmented(images, self.augment, self.seed, position))
+        known = self._known(self.order.take(position, count)) if self.columns else {}
+        return Batch(augmented(images, self.augment, self.seed, position), known)
+
+    def _known(self, rows: Indices) -> dict[str, Tensor]:
+        places = torch.from_numpy(rows).to(self.device)
+        return {name: values[places] for name, values in self.columns.items()}
 
     @abstractmethod
     def stored(self, position: int, count: int) -> Patches | Tensor:
@@ -115,7 +188,7 @@ class Feed(Batches):
     """Batches of samples that are all at hand, in memory or on the device.
 
     images: those of `rows`, read from the store if not given; uint16 ones on a device look like int16.
-    order: in which they come; truly shuffled if not given.
+    order: in which they come; truly shuffled if not given.  columns: of `rows`, as of `columns_of`.
     """
 
     def __init__(
@@ -128,8 +201,9 @@ class Feed(Batches):
         images: Patches | Tensor | None = None,
         order: Order | None = None,
         augment: Augment = PLAIN,
+        columns: Columns | None = None,
     ) -> None:
-        super().__init__(store, seed, device, augment)
+        super().__init__(store, seed, device, augment, columns)
         self.images = store.read(rows) if images is None else images
         self.order = Sampler(len(rows), seed) if order is None else order
 
@@ -139,7 +213,7 @@ class Feed(Batches):
 
     def rows(self, rows: Indices) -> Batch:
         """These samples of the feed, whatever the stream says, not augmented."""
-        return Batch(to_unit_range(self._gathered(rows), self.value_range, self.device))
+        return Batch(to_unit_range(self._gathered(rows), self.value_range, self.device), self._known(rows))
 
     def _gathered(self, rows: Indices) -> Patches | Tensor:
         if isinstance(self.images, Tensor):

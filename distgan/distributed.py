@@ -77,9 +77,12 @@ class ShardMean:
             total = row_of(self.owned[0])
             for shard in self.owned[1:]:
                 total = total + row_of(shard)
-            return self._all_reduced(total) / self.count
+            return self._divided(self._all_reduced(total))
         roots = {tree: _sum(row_of, *tree) for tree in self.roots[self.group.rank]}
-        return self._exchanged(roots) / self.count
+        return self._divided(self._exchanged(roots))
+
+    def _divided(self, total: Tensor) -> Tensor:
+        return total if self.count == 1 else total / self.count
 
     def _exchanged(self, roots: dict[Subtree, Tensor]) -> Tensor:
         if self.group.size == 1:

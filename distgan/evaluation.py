@@ -1,135 +1,77 @@
-"""How good the samples are, honestly: against held-out real images, beside the floor and an untrained network.
+"""What is measured along a run. The first rank does it, between two steps; nothing here changes what is trained.
 
-    kid             samples of the averaged generator  against  held-out real images
-    kid_floor       training images                    against  held-out real images   (as good as it gets)
-    kid_untrained   samples of the first weights       against  held-out real images   (the naive baseline)
-
-The features are those of a small autoencoder trained on the training images; its file's SHA-256 names
-them, for only numbers in the same features can be compared.
+Names ending alike on both sets: `auc` is of the held-out images, `validation/auc` of those that choose.
 """
 
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, ClassVar
 
-import numpy as np
-import torch
-import torch.nn.functional as F
 from matplotlib.figure import Figure
-from safetensors.torch import load_file, save
-from torch import Tensor
 
-from distgan import plots
 from distgan.data import Feed
-from distgan.method import Batch, Method, Step
-from distgan.metrics.diversity import diversity
-from distgan.metrics.kid import FEWEST, Features, Kid, kid
-from distgan.networks.features import FeatureAutoencoder
-from storage.durable import write_file
-from storage.errors import RecipeError
-from storage.manifest import sha256_file
-
-TRAINING_STEPS = 400
-BATCH = 64
+from distgan.method import Method, Sample
 
 
-class Evaluator:
-    """Compares a method's samples with real images, always the same ones and the same noise.
+@dataclass(frozen=True)
+class Sets:
+    """The images of a run, not augmented, and where the run keeps its files.
 
-    Raises RecipeError: there are too few images.
+    held_out, validation: None where the recipe sets none aside.  samples: images on each side of a comparison.
     """
 
-    def __init__(self, feed: Feed, held_out: Feed | None, samples: int, seed: int, cache: Path) -> None:
-        real = held_out if held_out is not None else feed
-        count = min(samples, len(real.images), len(feed.images))
-        if count < FEWEST:
-            raise RecipeError(
-                "there are too few images to compare samples with",
-                f"{len(real.images)} to compare with, {len(feed.images)} to train on; {FEWEST} are needed of each",
-                "Hold out more groups (data.split.held_out), or take more data",
-            )
-        self.seed = seed
-        self.real_title = "real, training" if held_out is None else "real, held out"
-        self.network = _feature_network(feed, seed, cache)
-        self.features_sha256 = sha256_file(cache)
-        random = np.random.Generator(np.random.Philox(key=[seed, 2]))
-        self.real = real.rows(random.permutation(len(real.images))[:count])
-        training = feed.rows(random.permutation(len(feed.images))[:count])
-        raw = self._features(training)
-        self.centre, self.scale = raw.mean(0), raw.std(0) + 1e-6
-        self.training_features = self._standard(raw)
-        self.real_features = self._standard(self._features(self.real))
+    train: Feed
+    held_out: Feed | None
+    validation: Feed | None
+    sample: Sample
+    samples: int
+    seed: int
+    folder: Path
 
-    def floor(self) -> Kid:
-        """Training images against the held-out ones."""
-        return kid(self.training_features, self.real_features)
 
-    def score(self, method: Method) -> Kid:
-        """Samples of the method against the held-out images."""
-        return kid(self._made(method), self.real_features)
+class Evaluation(ABC):
+    """One way to say how good a method is; always of the same images and the same noise.
 
+    headline: the metric people look at, by which the best checkpoint is chosen.  lower: the metrics, without what is
+    before their last "/", of which less is better.
+    """
+
+    headline: ClassVar[str]
+    lower: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, sets: Sets) -> None:
+        self.sets = sets
+
+    def params(self) -> dict[str, Any]:
+        """What there is to know of the measure itself, kept with the settings of the run."""
+        return {}
+
+    def before(self, method: Method) -> dict[str, float]:
+        """Measured once, before the first step: what is as good as it gets, and what is worth nothing."""
+        return {}
+
+    @abstractmethod
     def measure(self, method: Method) -> dict[str, float]:
-        """Samples of the method against the held-out images: their distance, and their diversity."""
-        made = self._made(method)
-        found = vars(diversity(made, self.real_features))
-        return kid_metrics("kid", kid(made, self.real_features)) | {f"diversity/{k}": v for k, v in found.items()}
+        """Measured along the run and at its end."""
 
-    def _made(self, method: Method) -> Features:
-        return self._standard(self._features(self.samples(method)))
-
-    @torch.no_grad()
-    def samples(self, method: Method) -> Batch:
-        """As many samples as there are held-out images to compare with."""
-        return Batch(torch.cat([self._batch(method, shard) for shard in range(-(-len(self.real) // BATCH))]))
-
-    @torch.no_grad()
-    def _batch(self, method: Method, shard: int) -> Tensor:
-        batch = Batch(self.real.images[shard * BATCH : (shard + 1) * BATCH])
-        return method.preview(Step(batch, 0, shard, seed=self.seed))
-
-    def figure(self, method: Method, images_seen: int) -> Figure:
-        """Samples beside real images."""
-        made = self._batch(method, 0)
-        return plots.side_by_side(
-            {
-                f"generated, {images_seen:,} images seen": made.cpu().numpy(),
-                self.real_title: self.real.images[:BATCH].cpu().numpy(),
-            }
-        )
-
-    @torch.no_grad()
-    def _features(self, batch: Batch) -> Features:
-        parts = [self.network.features(part) for part in batch.images.split(256)]
-        return torch.cat(parts).double().cpu().numpy()
-
-    def _standard(self, features: Features) -> Features:
-        return (features - self.centre) / self.scale
+    def figures(self, method: Method, images_seen: int) -> dict[str, Figure]:
+        """For people to look at, after `measure`."""
+        return {}
 
 
-def kid_metrics(name: str, found: Kid) -> dict[str, float]:
-    """A distance and its interval as metrics."""
-    return {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
+@dataclass(frozen=True)
+class Best:
+    """The best evaluation so far.  since: evaluations after it."""
 
+    metric: str
+    value: float
+    images_seen: int
+    since: int = 0
 
-def _feature_network(feed: Feed, seed: int, cache: Path) -> FeatureAutoencoder:
-    """The feature network of these images: read from `cache`, or trained and written there."""
-    channels = feed.images.shape[1]
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        network = FeatureAutoencoder(channels).to(feed.device)
-    if cache.exists():
-        network.load_state_dict(load_file(cache))
-    else:
-        _train(network, feed, seed)
-        write_file(cache, save(network.state_dict()))
-    return network.eval().requires_grad_(False)
-
-
-def _train(network: FeatureAutoencoder, feed: Feed, seed: int) -> None:
-    """Reconstruct the images from noisy ones."""
-    optimizer = torch.optim.Adam(network.parameters(), 2e-3)
-    for step in range(TRAINING_STEPS):
-        batch = feed.batch(step * BATCH, BATCH)
-        noise = Step(batch, step * BATCH, seed=seed).normal("feature noise", *batch.images.shape)
-        loss = F.mse_loss(network(batch.images + 0.1 * noise), batch.images)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+    def followed_by(self, value: float, images_seen: int, *, lower: bool) -> "Best":
+        """The better of this and the next evaluation; what is not a number is never better."""
+        better = value < self.value if lower else value > self.value
+        if better or self.value != self.value:
+            return Best(self.metric, value, images_seen)
+        return Best(self.metric, self.value, self.images_seen, self.since + 1)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from distgan.augment import check_augment
 from distgan.config import AnyRun
-from distgan.data import PLAIN, Batches, Feed
+from distgan.data import PLAIN, Batches, Columns, Feed
 from distgan.distributed import Group
 from distgan.sections import Augment, Data
 from storage.errors import RecipeError
@@ -28,7 +28,14 @@ from storage.stream import Stream, chosen_blocks
 Residence = Literal["device", "memory", "stream"]
 
 
-def open_feed(store: PatchStore, rows: Indices, config: AnyRun, group: Group, device: torch.device) -> Batches:
+def open_feed(
+    store: PatchStore,
+    rows: Indices,
+    config: AnyRun,
+    group: Group,
+    device: torch.device,
+    columns: Columns | None = None,
+) -> Batches:
     """The training samples of a run, where data.resident says or, by default, where they fit.
 
     Raises RecipeError: they do not fit there, or cannot be augmented or stratified as asked.
@@ -39,13 +46,13 @@ def open_feed(store: PatchStore, rows: Indices, config: AnyRun, group: Group, de
     place = residence(store, len(rows), config.data, device)
     # A stream has an order of its own, so all workers follow the first.
     if group.first_decides(torch.tensor(int(place == "stream"), device=device)).item():
-        return StreamFeed(store, rows, seed, device, config.run.batch_size, config.run.virtual_shards, augment)
+        return StreamFeed(store, rows, seed, device, config.run.batch_size, config.run.virtual_shards, augment, columns)
     if place == "device":
         images = on_device(store, rows, device)
-        return Feed(store, rows, seed, device, images=images, order=order, augment=augment)
+        return Feed(store, rows, seed, device, images=images, order=order, augment=augment, columns=columns)
     if group.size > 1:
-        return SharedFeed(store, rows, seed, device, order, augment)
-    return Feed(store, rows, seed, device, order=order, augment=augment)
+        return SharedFeed(store, rows, seed, device, order, augment, columns)
+    return Feed(store, rows, seed, device, order=order, augment=augment, columns=columns)
 
 
 def residence(store: PatchStore, count: int, data: Data, device: torch.device) -> Residence:
@@ -69,9 +76,11 @@ class SharedFeed(Feed):
         device: torch.device,
         order: Order | None = None,
         augment: Augment = PLAIN,
+        columns: Columns | None = None,
     ) -> None:
         self._shared = shared_copy(store, rows)
-        super().__init__(store, rows, seed, device, images=self._shared.array, order=order, augment=augment)
+        images = self._shared.array
+        super().__init__(store, rows, seed, device, images=images, order=order, augment=augment, columns=columns)
 
     def close(self) -> None:
         """Give the copy back; the last process removes it."""
@@ -96,8 +105,9 @@ class StreamFeed(Batches):
         batch: int,
         shards: int,
         augment: Augment = PLAIN,
+        columns: Columns | None = None,
     ) -> None:
-        super().__init__(store, seed, device, augment)
+        super().__init__(store, seed, device, augment, columns)
         self._stream = Stream(store, rows, batch, shards, seed)
         self.order = self._stream.sampler
 

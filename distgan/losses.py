@@ -18,9 +18,26 @@ def wasserstein_generator(fake: Tensor) -> Tensor:
 
 
 def gradient_penalty(critic: nn.Module, real: Tensor, fake: Tensor, mix: Tensor) -> Tensor:
-    """Mean squared distance of the critic's slope from 1 (Gulrajani et al. 2017, eq. 3).
+    """E[(|grad D(x)| - 1)^2] at x between real and fake images (Gulrajani et al. 2017, eq. 3).
 
     real, fake: N C H W.  mix: N 1 1 1 in [0, 1], the place between them.  Returns a scalar, unweighted.
+    """
+    # The root has no derivative at 0; the published code adds the same 1e-10.
+    norm = (_slope(critic, mix * real + (1 - mix) * fake) + 1e-10).sqrt()
+    return (norm - 1).square().mean()
+
+
+def r1_penalty(critic: nn.Module, real: Tensor) -> Tensor:
+    """E[|grad D(x)|^2] / 2 at real images x: R1 of Mescheder et al. 2018, eq. 9; its weight is their gamma.
+
+    real: N C H W.  Returns a scalar, unweighted.
+    """
+    return 0.5 * _slope(critic, real).mean()
+
+
+def _slope(critic: nn.Module, images: Tensor) -> Tensor:
+    """|grad D(x)|^2 of each of the images N C H W; N.
+
     With batch normalisation in the critic the slope of one score depends on the other samples too; it
     is then that of their sum, as in the published code. Running statistics are left as they were.
     """
@@ -32,10 +49,7 @@ def gradient_penalty(critic: nn.Module, real: Tensor, fake: Tensor, mix: Tensor)
 
     # torch.func, not autograd.grad: it compiles. Buffers are an argument because captured ones may
     # not be written to inside the transform.
-    slope = torch.func.grad(total)(mix * real + (1 - mix) * fake, buffers)
-    # The root has no derivative at 0; the published code adds the same 1e-10.
-    norm = (slope.flatten(1).square().sum(1) + 1e-10).sqrt()
-    return (norm - 1).square().mean()
+    return torch.func.grad(total)(images, buffers).flatten(1).square().sum(1)
 
 
 def weight_decay(network: nn.Module, skip: nn.Module) -> Tensor:

@@ -14,12 +14,31 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
+from storage.errors import RecipeError
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What every sample of a set is.
+
+    shape: C H W, or C D H W.  channels: their names.  classes: of each metadata column that comes along, the names of
+    its classes in order; none for a column of numbers.
+    """
+
+    shape: tuple[int, ...]
+    channels: tuple[str, ...] = ()
+    classes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
 
 @dataclass(frozen=True)
 class Batch:
-    """Real images, N C H W float32 in [-1, 1]."""
+    """Real images, N C H W float32 in [-1, 1], and what is known of them.
+
+    columns: by the name of a metadata column, the number of each image's class (N, int64) or its value (N, float32).
+    """
 
     images: Tensor
+    columns: Mapping[str, Tensor] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -30,7 +49,7 @@ class Step:
     """What a loss may know: one virtual shard of a batch, how far the run is, and named noise.
 
     images_seen: real images of the run before this batch.  shard: index of the virtual shard.
-    repeat: 0 .. times - 1 within the turn.  state: what the method keeps for this shard; assign a new tensor to a
+    repeat: 0 .. times - 1 within the turn.  number: of batches before this one.  state: what the method keeps for this shard; assign a new tensor to a
     name, never write into the old one: a turn that is not taken must leave no trace.
     """
 
@@ -40,6 +59,7 @@ class Step:
     repeat: int = 0
     seed: int = 0
     state: dict[str, Tensor] = field(default_factory=dict)
+    number: int = 0
 
     def normal(self, name: str, *shape: int) -> Tensor:
         """Standard normal noise: a function of (seed, images_seen, shard, name), and of nothing else."""
@@ -99,24 +119,31 @@ class MethodConfig(BaseModel):
     name: str
     preset: str = "default"
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The metadata columns that its losses read: they come along in every batch."""
+        return ()
+
 
 class Method(nn.Module, ABC):
     """A published model, as the trainer sees it.
 
-    Config: its keys in a recipe.  networks: its networks, in a fixed order.  averaged: those of which a
-    moving average is kept.  presets: recipe tables that a recipe may begin from, by name.
+    Config: its keys in a recipe.  networks: its networks, in a fixed order.  averaged: those of which a moving
+    average is kept.  anew: parts of networks that never come out of another model.  presets: recipe tables that a
+    recipe may begin from, by name.
     """
 
     Config: ClassVar[type[MethodConfig]]
     networks: ClassVar[tuple[str, ...]]
     averaged: ClassVar[tuple[str, ...]] = ()
+    anew: ClassVar[tuple[str, ...]] = ()
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"default": {}}
 
-    def __init__(self, config: Any, image_shape: tuple[int, ...]) -> None:
-        """Build the networks for images of shape C H W, or C D H W."""
+    def __init__(self, config: Any, sample: Sample) -> None:
+        """Build the networks for such samples."""
         super().__init__()
         self.config = config
-        self.image_shape = image_shape
+        self.sample = sample
 
     @abstractmethod
     def turns(self) -> tuple[Turn, ...]:
@@ -135,9 +162,16 @@ class Method(nn.Module, ABC):
         It is not called after a step of which a turn was skipped because it was not finite.
         """
 
-    @abstractmethod
     def preview(self, step: Step) -> Tensor:
-        """As many images as the batch has, N C H W in [-1, 1], for people and metrics to look at."""
+        """As many images as the batch has, N C H W in [-1, 1], for people and metrics to look at.
+
+        Raises RecipeError: the method makes no images.
+        """
+        raise RecipeError(
+            f"{self.config.name} makes no images",
+            "it was asked for samples",
+            "Set evaluate.metrics, or take a generator",
+        )
 
     def network(self, name: str) -> nn.Module:
         """The network of that name."""
@@ -149,11 +183,11 @@ class Method(nn.Module, ABC):
             yield from (p for p in self.network(name).parameters() if p.requires_grad)
 
 
-def build(kind: type[Method], config: MethodConfig, image_shape: tuple[int, ...], seed: int) -> Method:
+def build(kind: type[Method], config: MethodConfig, sample: Sample, seed: int) -> Method:
     """A method with the initial weights of that seed, whatever was drawn before."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return kind(config, image_shape)
+        return kind(config, sample)
 
 
 Normalisation = Literal["batch", "layer", "none"]

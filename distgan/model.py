@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from distgan.config import AnyRun, config_from_tables
-from distgan.method import Method, build
+from distgan.method import Method, Sample, build
 from distgan.methods import load_method
 from distgan.trainer import Trainer
 from storage.errors import DataError
@@ -56,8 +56,9 @@ def save_model(target: Path, trainer: Trainer, store: PatchStore, metrics: dict[
     card = {
         "method": trainer.config.method.name,
         "recipe": trainer.config.dump(),
-        "image_shape": list(trainer.method.image_shape),
+        "image_shape": list(trainer.method.sample.shape),
         "channels": list(store.channels),
+        "classes": trainer.method.sample.classes,
         "dtype": store.dtype,
         "value_range": list(store.value_range),
         "pixel_um": list(store.pixel_um),
@@ -72,6 +73,11 @@ def save_model(target: Path, trainer: Trainer, store: PatchStore, metrics: dict[
         (partial / CARD).write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
 
 
+def _sample(card: dict[str, Any]) -> Sample:
+    classes = {name: tuple(map(str, names)) for name, names in card.get("classes", {}).items()}
+    return Sample(tuple(int(edge) for edge in card["image_shape"]), tuple(card["channels"]), classes)
+
+
 def load_model(folder: Path) -> Model:
     """Read a model, every byte checked.
 
@@ -82,8 +88,7 @@ def load_model(folder: Path) -> Model:
     try:
         card = json.loads((folder / CARD).read_text(encoding="utf-8"))
         config = config_from_tables(card["recipe"], str(folder / CARD))
-        shape = tuple(int(edge) for edge in card["image_shape"])
-        method = build(load_method(config.method.name), config.method, shape, config.run.seed)
+        method = build(load_method(config.method.name), config.method, _sample(card), config.run.seed)
         method.load_state_dict(load_file(folder / WEIGHTS))
     except (ValueError, LookupError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
         raise DataError(

@@ -29,6 +29,7 @@ def fingerprint(config: AnyRun, device: torch.device) -> Fingerprint:
         "float32 precision": torch.get_float32_matmul_precision(),
         "deterministic": torch.are_deterministic_algorithms_enabled(),
         "precision": config.run.precision,
+        "memory format": config.run.memory_format,
         "virtual shards": config.run.virtual_shards,
         "reduction": config.run.reduction,
     }

@@ -54,16 +54,17 @@ def distance_curve(
     values: Sequence[float],
     intervals: Sequence[tuple[float, float]],
     lines: Mapping[str, float],
+    against: str = "held out",
 ) -> Figure:
     """A distance along training with its interval, and levels to compare with.
 
-    lines: label -> level, for example the floor and an untrained network.
+    against: which real images.  lines: label -> level, for example the floor and an untrained network.
     """
     figure = Figure(figsize=(6.0, 3.6), dpi=150, layout="constrained")
     axis = figure.subplots()
     low, high = np.transpose(intervals)
     axis.fill_between(images_seen, low, high, alpha=0.2, linewidth=0)
-    axis.plot(images_seen, values, marker="o", markersize=3, label="samples against held-out images")
+    axis.plot(images_seen, values, marker="o", markersize=3, label=f"samples against real images, {against}")
     for number, (label, level) in enumerate(lines.items()):
         axis.axhline(level, linestyle="--", color=f"C{number + 1}", linewidth=1, label=label)
     # Unbiased estimates may fall below zero at the floor; there the curve leaves the picture.

@@ -11,7 +11,8 @@ from storage.patches import PatchStore
 MAY_CHANGE = (
     *("run.images", "run.workers", "run.virtual_shards", "run.cpus", "run.gpus", "run.log", "run.on_nonfinite"),
     *("run.threads", "data.store", "data.resident"),  # the first may change the last bits; the numerics are compared
-    *("checkpoint.", "evaluate.", "watch.", "prepare", "register.", "cluster."),
+    *("checkpoint.", "evaluate.", "watch.", "prepare", "register.", "cluster.", "init."),
+    *("tune", "fractions"),
 )
 """How the keys begin that a resumed run may have different from its beginning: they do not change the mathematics."""
 
@@ -26,10 +27,12 @@ def changed(then: AnyRun, now: AnyRun) -> str:
     )
 
 
-def check_same_run(snapshot: Snapshot, config: AnyRun, store: PatchStore, feed: Batches, *, strict: bool) -> None:
+def check_same_run(
+    snapshot: Snapshot, config: AnyRun, store: PatchStore, feed: Batches, *, strict: bool, other_recipe: bool = False
+) -> None:
     """Raise DataError where the checkpoint is of another run, store, order or recipe.
 
-    Other numerics are told, or refused too if `strict`.
+    Other numerics are told, or refused too if `strict`.  other_recipe: another one is what is wanted.
     """
     facts, path = snapshot.facts, snapshot.path
     found, wanted = facts["patch_store"], store.digest
@@ -46,7 +49,7 @@ def check_same_run(snapshot: Snapshot, config: AnyRun, store: PatchStore, feed: 
             f"it was of {order}, and here it would be of {feed.order_name}",
             f'Set data.resident = "{"stream" if order == StreamFeed.order_name else "memory"}"',
         )
-    if difference := changed(config_from_tables(facts["recipe"], str(path)), config):
+    if not other_recipe and (difference := changed(config_from_tables(facts["recipe"], str(path)), config)):
         raise DataError(
             f"{path} is of another recipe",
             difference,

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from storage.names import safe_name
+from storage.shares import Rule
 
 Seed = Annotated[int, Field(ge=0, lt=2**62)]
 Decay = Annotated[float, Field(ge=0, lt=1)]
@@ -27,6 +28,7 @@ class Run(Section):
     on_nonfinite: when a turn's mean loss or gradient is not a finite number: "stop"; "skip" the turn, so that nothing
     moves; or "rewind" to the last checkpoint, and skip it if it fails again there, three times at most.
     precision: in which losses are computed; weights and their gradients stay float32.
+    memory_format: in which order weights of N C H W lie in memory; "channels_last" is often faster, to other last bits.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Run(Section):
     gpus_per_worker: float = Field(0.0, ge=0)
     on_nonfinite: Literal["stop", "skip", "rewind"] = "stop"
     precision: Literal["float32", "bfloat16"] = "float32"
+    memory_format: Literal["contiguous", "channels_last"] = "contiguous"
     log_every_images: int = Field(10_000, gt=0)
 
     @field_validator("name")
@@ -68,7 +71,12 @@ class Run(Section):
     @model_validator(mode="after")
     def _check_shards(self) -> "Run":
         if self.batch_size % self.virtual_shards:
-            raise ValueError(f"batch_size {self.batch_size} is not a multiple of virtual_shards {self.virtual_shards}")
+            below = self.batch_size // self.virtual_shards * self.virtual_shards
+            near = [str(size) for size in (below, below + self.virtual_shards) if size]
+            raise ValueError(
+                f"batch_size {self.batch_size} is not a multiple of virtual_shards {self.virtual_shards}; "
+                f"the nearest that are: {' and '.join(near)}"
+            )
         if self.most_workers > self.virtual_shards:
             raise ValueError(f"workers {self.most_workers} is more than virtual_shards {self.virtual_shards}")
         return self
@@ -125,11 +133,25 @@ class Split(Section):
         return self
 
 
+class Draw(Section):
+    """`[data.draw]`: how data.fraction is drawn from the samples that would train.  rule: of `storage.shares`.
+
+    by: the column of groups; "" is that of [data.split], or each sample by itself.  classes: the column of classes;
+    "" is data.split.stratify, or none.
+    """
+
+    rule: Rule = "nested"
+    by: str = ""
+    classes: str = ""
+    seed: Seed = 0
+
+
 class Data(Section):
     """`[data]`: what is trained on.
 
-    store: a patch store.  subset: metadata columns and the values wanted.  fraction: share of the groups
-    that are not held out to train on; a smaller share is part of a larger one.
+    store: a patch store.  subset: metadata columns and the values wanted.  validation: a split of what is not held
+    out, by which checkpoints are chosen and the end is found.  fraction: share of the groups
+    that are not held out to train on; a smaller share is part of a larger one.  draw: another way to take it.
     strata: a column of classes; every batch has equally many of each.  resident: where the samples lie: on the
     device, in memory (one copy per node), or on disk, from where shuffled blocks are read along; by default the
     first of these where they fit.  allow: faults of the data that are known and accepted.
@@ -138,7 +160,9 @@ class Data(Section):
     store: str
     subset: dict[str, list[str | int]] = {}
     fraction: float = Field(1.0, gt=0, le=1)
+    draw: Draw | None = None
     split: Split | None = None
+    validation: Split | None = None
     strata: str | None = None
     resident: Literal["auto", "device", "memory", "stream"] = "auto"
     allow: tuple[Literal["duplicates"], ...] = ()
@@ -147,6 +171,8 @@ class Data(Section):
     def _check_strata(self) -> "Data":
         if self.strata is not None and self.resident == "stream":
             raise ValueError('strata wants every sample at hand, so resident cannot be "stream"')
+        if self.validation is not None and self.split is None:
+            raise ValueError("validation is a split of what data.split does not hold out: set that, too")
         return self
 
 
@@ -191,21 +217,57 @@ class Optimizer(Section):
 
 
 class Ema(Section):
-    """`[ema]`: the moving average of the networks that are sampled from."""
+    """`[ema]`: the moving average of the networks that are sampled from.  half_life_images: 0 is no average."""
 
-    half_life_images: int = Field(default=10_000, gt=0)
+    half_life_images: int = Field(default=10_000, ge=0)
+
+
+class Init(Section):
+    """`[init.NETWORK]`: a model whose weights a network begins with; `NETWORK = "MODEL"` says the same.
+
+    model: models:/NAME@ALIAS, models:/NAME/VERSION, or a folder.  network: of that model, by default the one of the
+    same name.  address, digest: of the very model, written when the run begins; a run that goes on uses its own.
+    """
+
+    model: str
+    network: str = ""
+    address: str = ""
+    digest: str = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _complete(cls, fields: Any) -> Any:
+        return {"model": fields} if isinstance(fields, str) else fields
 
 
 class Evaluate(Section):
-    """`[evaluate]`: what is measured along the run.  samples: images on each side of a comparison.
+    """`[evaluate]`: what is measured along the run.  metrics: files of `distgan.evaluations`.
 
-    best: the metric, the lower the better, whose best checkpoint is kept besides the newest; "" for none.
+    samples: images on each side of a comparison.  best: the metric whose best checkpoint is kept besides the newest;
+    "headline" is that of the first of `metrics`, "" is none.  patience: the run ends after so many evaluations
+    without a better one; 0 is never.
     """
 
-    metrics: tuple[Literal["kid"], ...] = Field(("kid",), min_length=1)
+    metrics: tuple[str, ...] = Field(("kid",), min_length=1)
     every_images: int = Field(gt=0)
     samples: int = Field(2000, ge=100)
-    best: Literal["", "kid"] = "kid"
+    best: str = "headline"
+    patience: int = Field(0, ge=0)
+
+    @field_validator("metrics")
+    @classmethod
+    def _check_metrics(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        from distgan.evaluations import evaluation_names
+
+        if unknown := [name for name in names if name not in evaluation_names()]:
+            raise ValueError(f"there is no {unknown[0]!r}, there are {', '.join(evaluation_names())}")
+        return names
+
+    @model_validator(mode="after")
+    def _check_patience(self) -> "Evaluate":
+        if self.patience and not self.best:
+            raise ValueError("patience wants to know what is better: set best")
+        return self
 
 
 class Watch(Section):
@@ -222,9 +284,13 @@ class Checkpoint(Section):
 
 
 class Register(Section):
-    """`[register]`: under which name and alias the model is kept; by default the run's name."""
+    """`[register]`: under which name and alias the model is kept; by default the run's name.
+
+    which: the state that becomes the model: the last, or the best as of `evaluate.best`.
+    """
 
     name: str = ""
+    which: Literal["last", "best"] = "last"
     alias: str = "candidate"
 
 

@@ -80,14 +80,21 @@ def restore(
             ) from None
     for network, (module, optimizer) in optimizers.items():
         for weight, parameter in module.named_parameters():
-            # Also Adam's step count goes to the device: the fused kernel reads it there.
+            # As the optimizer would have made it: on the device (also Adam's step count), and in memory as the weight.
             found = {
-                key: value.clone().to(parameter.device)
+                key: _like(parameter, value)
                 for name, value in state.items()
                 if (key := name.removeprefix(f"optimizer.{network}.{weight}.")) != name and "." not in key
             }
             if found:
                 optimizer.state[parameter] = found
+
+
+def _like(parameter: Tensor, value: Tensor) -> Tensor:
+    """A copy on the parameter's device that, if it has its shape, lies in memory as it does."""
+    if value.shape != parameter.shape:
+        return value.to(parameter.device, copy=True)
+    return torch.empty_like(parameter, dtype=value.dtype, requires_grad=False).copy_(value)
 
 
 def _tensors(

@@ -119,6 +119,15 @@ def final_metrics(folder: Path) -> dict[str, float]:
     return Latest(folder).read()[1]
 
 
+def metrics_at(folder: Path, images_seen: int) -> dict[str, float]:
+    """The last value of every metric of a run up to that point of it."""
+    found: dict[str, float] = {}
+    for line in read_lines(folder):
+        if line["images_seen"] <= images_seen:
+            found |= line.get("metrics", {})
+    return found
+
+
 def read_lines(folder: Path) -> Iterator[dict[str, Any]]:
     """The lines of a run's folder in order; a last line that is still being written is left out."""
     path = folder / LINES

@@ -23,8 +23,10 @@ from distgan.state import State, checksum, collect, digest, restore
 from distgan.turns import Passes, copy
 from storage.errors import InternalError
 
+MEMORY = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
+
 Observer = Callable[["Trainer", Mapping[str, Tensor]], bool]
-"""Called after each step with the averaged terms; says whether to go on."""
+"""Called after each step with the averaged terms, each as it was last found; says whether to go on."""
 
 
 class Trainer:
@@ -35,6 +37,7 @@ class Trainer:
         self.method = method
         self.feed = feed
         self.group = group
+        method.to(memory_format=MEMORY[config.run.memory_format])
         self.average = deepcopy(method)
         self.average.eval().requires_grad_(False)
         self.optimizers = {
@@ -60,15 +63,15 @@ class Trainer:
 
     def fit(self, observe: Observer) -> None:
         """Train until the run is done or the observer says stop."""
+        terms: dict[str, Tensor] = {}
         while not self.done:
-            terms = self.step()
+            terms |= self.step()
             if not observe(self, terms):
                 return
 
     def step(self) -> dict[str, Tensor]:
         """One batch: every turn that is due, in order. Returns the averaged terms."""
         terms: dict[str, Tensor] = {}
-        self.gradient_norms = {}
         batch_number, skipped = self.steps + 1, self.judge.skipped
         for turn in self.turns:
             if batch_number % turn.every == 0:
@@ -102,7 +105,7 @@ class Trainer:
     def _shard(self, shard: int, repeat: int) -> Step:
         size, state = self.config.shard_size, dict(self.shards.own[shard])
         batch = self.feed.batch(self.images_seen + shard * size, size)
-        return Step(batch, self.images_seen, shard, repeat, self.config.run.seed, state)
+        return Step(batch, self.images_seen, shard, repeat, self.config.run.seed, state, self.steps)
 
     def _set_rate(self, network: str) -> None:
         config = self.config.optimizer[network]
@@ -115,11 +118,19 @@ class Trainer:
         """Exponential average of weights and running statistics; it begins as a plain mean of few steps."""
         images = self.images_seen
         half_life = min(self.config.ema.half_life_images, max(images // 10, 1))
-        keep = 0.5 ** (self.config.run.batch_size / half_life)
+        keep = 0.5 ** (self.config.run.batch_size / half_life) if half_life else 0.0
         for name in self.method.averaged:
             now, then = self.method.network(name).state_dict(), self.average.network(name).state_dict()
-            for key, value in then.items():
-                value.lerp_(now[key], 1 - keep) if value.is_floating_point() else value.copy_(now[key])
+            floats = [key for key, value in then.items() if value.is_floating_point()]
+            others = [key for key in then if key not in floats]
+            torch._foreach_lerp_([then[key] for key in floats], [now[key] for key in floats], 1 - keep)
+            copy([now[key] for key in others], [then[key] for key in others])
+
+    def current(self) -> Method:
+        """The averages of the networks that have one, and the others as they are now; not to be trained."""
+        for name in set(self.method.networks) - set(self.method.averaged):
+            self.average.network(name).load_state_dict(self.method.network(name).state_dict())
+        return self.average
 
     def collect(self) -> State:
         """Every tensor of the state, on every rank; every rank must call it."""

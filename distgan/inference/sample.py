@@ -23,7 +23,7 @@ SUFFIXES = (".png", ".npy", ".tif")
 def sample(model: Model, count: int, seed: int) -> Iterator[torch.Tensor]:
     """`count` images in batches N C H W in [-1, 1]; image i depends on the seed and on i alone."""
     for shard, start in enumerate(range(0, count, BATCH)):
-        batch = Batch(torch.zeros(BATCH, *model.method.image_shape))
+        batch = Batch(torch.zeros(BATCH, *model.method.sample.shape))
         with torch.no_grad():
             images = model.method.preview(Step(batch, 0, shard, seed=seed))
         yield images[: min(BATCH, count - start)]

@@ -10,14 +10,14 @@ Presets:
 """
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from distgan.losses import gradient_penalty, wasserstein_critic, wasserstein_generator, weight_decay
-from distgan.method import Method, MethodConfig, Normalisation, Step, Turn
+from distgan.losses import gradient_penalty, r1_penalty, wasserstein_critic, wasserstein_generator, weight_decay
+from distgan.method import Method, MethodConfig, Normalisation, Sample, Step, Turn
 from distgan.networks.rosette import Critic, Generator
 from storage.errors import RecipeError
 
@@ -25,8 +25,10 @@ from storage.errors import RecipeError
 class WganGpConfig(MethodConfig):
     """noise: length of the input vector.  width, critic_width: see the networks; 32 in the paper.
 
-    penalty: weight of the gradient penalty.  critic_steps: batches per generator step.  decay: weight of
-    half the squared norm of the weights.
+    penalty: weight of the gradient penalty.  penalty_kind: of slopes that are not 1 between real and made images, or
+    of any slope at real ones (R1).  penalty_every: with k it is computed for every k-th batch, and weighs k times as
+    much there ("lazy regularisation", Karras et al. 2020, section 3.1).
+    critic_steps: batches per generator step.  decay: weight of half the squared norm of the weights.
     """
 
     noise: int = Field(64, ge=1, le=4096)
@@ -35,6 +37,8 @@ class WganGpConfig(MethodConfig):
     critic_norm: Normalisation = "layer"
     norm_momentum: float = Field(0.1, gt=0, lt=1)
     penalty: float = Field(10.0, ge=0)
+    penalty_kind: Literal["wgan_gp", "r1"] = "wgan_gp"
+    penalty_every: int = Field(1, ge=1, le=100)
     critic_steps: int = Field(5, ge=1, le=100)
     decay: float = Field(0.0, ge=0)
 
@@ -64,9 +68,9 @@ class WganGp(Method):
         },
     }
 
-    def __init__(self, config: WganGpConfig, image_shape: tuple[int, ...]) -> None:
-        super().__init__(config, image_shape)
-        channels, *edges = image_shape
+    def __init__(self, config: WganGpConfig, sample: Sample) -> None:
+        super().__init__(config, sample)
+        channels, *edges = sample.shape
         size = edges[-1]
         if edges != [size, size]:
             found = f"{' x '.join(map(str, edges))} pixels"
@@ -89,13 +93,12 @@ class WganGp(Method):
         real = step.batch.images
         with torch.no_grad():
             fake = self.generator(self._noise(step))
-        mix = step.uniform("mix", len(real), 1, 1, 1)
         real_scores, fake_scores = self._scores(real, fake)
-        terms = {
-            "distance": wasserstein_critic(real_scores, fake_scores),
-            "penalty": self.config.penalty * gradient_penalty(self.critic, real, fake, mix),
-            "accuracy/critic": (real_scores > fake_scores).float().mean(),
-        }
+        terms = {"distance": wasserstein_critic(real_scores, fake_scores)}
+        if step.number % self.config.penalty_every == 0:
+            weight = self.config.penalty * self.config.penalty_every
+            terms["penalty"] = weight * self._penalty(step, fake)
+        terms["accuracy/critic"] = (real_scores > fake_scores).float().mean()
         if self.config.decay:
             terms["critic_decay"] = self.config.decay * weight_decay(self.critic, self.critic.score)
         return terms
@@ -114,6 +117,12 @@ class WganGp(Method):
 
     def _noise(self, step: Step) -> Tensor:
         return step.normal("z", len(step.batch), self.config.noise)
+
+    def _penalty(self, step: Step, fake: Tensor) -> Tensor:
+        real = step.batch.images
+        if self.config.penalty_kind == "r1":
+            return r1_penalty(self.critic, real)
+        return gradient_penalty(self.critic, real, fake, step.uniform("mix", len(real), 1, 1, 1))
 
     def _scores(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
         if self.config.critic_norm == "batch":  # one pass would mix the statistics of real and fake

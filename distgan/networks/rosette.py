@@ -41,14 +41,26 @@ class Generator(nn.Module):
             inside, outside = wide >> step, wide >> (step + 1)
             layers.append(nn.ConvTranspose2d(inside, outside, 4, stride=2, padding=1, bias=False))
             layers += [batch_norm(2, outside, momentum), nn.ReLU()]
-        # A 4 x 4 convolution at stride 1 keeps the size only if padded by one before and two after.
-        layers += [nn.ZeroPad2d((1, 2, 1, 2)), nn.Conv2d(wide >> steps, channels, 4)]
+        # The name of the last layer in checkpoints counts the padding that went before it.
+        layers += [nn.Identity(), SameSize(wide >> steps, channels, 4, padding=2)]
         self.convolutions = nn.Sequential(*layers)
         initialise(self)
 
     def forward(self, noise: Tensor) -> Tensor:
         """noise: N Z.  Returns N C S S."""
         return torch.tanh(self.convolutions(self.dense(noise).unflatten(1, (self.wide, 8, 8))))
+
+
+class SameSize(nn.Conv2d):
+    """A 4 x 4 convolution of N C S S that keeps the size: padded by one before and by two after.
+
+    It pads by two on both sides and leaves the first row and column out, the same numbers in half the time: on a CPU,
+    padding by itself is a copy of the largest activations.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """input: N C S S.  Returns N channels S S."""
+        return super().forward(input)[..., 1:, 1:]
 
 
 class Critic(nn.Module):

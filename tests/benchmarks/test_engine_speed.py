@@ -25,7 +25,7 @@ from distgan.config import AnyRun, config_from_tables
 from distgan.data import Feed
 from distgan.distributed import Group
 from distgan.losses import wasserstein_critic
-from distgan.method import Method, Step, build
+from distgan.method import Method, Sample, Step, build
 from distgan.methods.wgan_gp import WganGp
 from distgan.sections import Augment
 from distgan.trainer import Trainer
@@ -101,7 +101,9 @@ def trainer(kind: type[Method] = WganGp, **method: Any) -> Trainer:
     config: AnyRun = config_from_tables(tables, "the benchmark")
     images = np.random.default_rng(0).integers(0, 256, (1000, 1, 32, 32), np.uint8)
     store: Any = SimpleNamespace(read=lambda rows: images[rows], value_range=(0.0, 255.0))
-    return Trainer(config, build(kind, config.method, (1, 32, 32), 0), Feed(store, np.arange(1000), 0, CPU), Group())
+    return Trainer(
+        config, build(kind, config.method, Sample((1, 32, 32)), 0), Feed(store, np.arange(1000), 0, CPU), Group()
+    )
 
 
 class NaiveLoop:

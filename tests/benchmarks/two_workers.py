@@ -20,7 +20,7 @@ import torch.distributed as dist
 from distgan.config import config_from_tables
 from distgan.data import Feed
 from distgan.distributed import Group
-from distgan.method import build
+from distgan.method import Sample, build
 from distgan.methods import load_method
 from distgan.trainer import Trainer
 
@@ -42,7 +42,7 @@ def trainer(width: int, shards: int, reduction: str, group: Group) -> Trainer:
     images = np.random.default_rng(0).integers(0, 256, (1000, 1, 32, 32), np.uint8)
     store: Any = SimpleNamespace(read=lambda rows: images[rows], value_range=(0.0, 255.0))
     feed = Feed(store, np.arange(len(images)), 0, torch.device("cpu"))
-    return Trainer(config, build(load_method("wgan_gp"), config.method, (1, 32, 32), 0), feed, group)
+    return Trainer(config, build(load_method("wgan_gp"), config.method, Sample((1, 32, 32)), 0), feed, group)
 
 
 def process(rank: int, folder: str, width: int, shards: int) -> None:

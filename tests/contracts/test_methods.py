@@ -12,7 +12,7 @@ from distgan.checkpoint import Checkpoints
 from distgan.config import config_from_tables
 from distgan.data import Feed
 from distgan.distributed import Group
-from distgan.method import Step, build
+from distgan.method import Sample, Step, build
 from distgan.methods import load_method, method_names
 from distgan.trainer import Trainer
 
@@ -38,7 +38,7 @@ def trainer(name: str, preset: str, channels: int = 1, seed: int = 0) -> Trainer
     pictures = np.random.default_rng(0).integers(0, 256, (40, channels, 32, 32), np.uint8)
     store: Any = SimpleNamespace(read=lambda rows: pictures[rows], value_range=(0.0, 255.0))
     feed = Feed(store, np.arange(len(pictures)), seed, torch.device("cpu"))
-    return Trainer(config, build(load_method(name), config.method, (channels, 32, 32), seed), feed, Group())
+    return Trainer(config, build(load_method(name), config.method, Sample((channels, 32, 32)), seed), feed, Group())
 
 
 def weights(one: Trainer, network: str) -> torch.Tensor:

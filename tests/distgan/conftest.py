@@ -14,7 +14,7 @@ from PIL import Image
 from distgan.config import AnyRun, config_from_tables
 from distgan.data import Feed
 from distgan.distributed import Group
-from distgan.method import Method, build
+from distgan.method import Method, Sample, build
 from distgan.methods import load_method
 from distgan.running import run
 from distgan.trainer import Trainer
@@ -72,7 +72,7 @@ def train() -> Callable[[AnyRun, Path], None]:
 
     def train_here(config: AnyRun, folder: Path, *, strict: bool = False) -> None:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("distgan.evaluation.TRAINING_STEPS", 5)
+            patch.setattr("distgan.evaluations.kid.TRAINING_STEPS", 5)
             patch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
             try:
                 run(config, folder, Group(), CPU, strict=strict)
@@ -108,7 +108,7 @@ def _tables(patches: Path) -> dict[str, Any]:
 def _trainer(tables: dict[str, Any], channels: int = 1, method: Method | None = None) -> Trainer:
     config = config_from_tables(copy.deepcopy(tables), "the test")
     if method is None:
-        method = build(load_method(config.method.name), config.method, (channels, 32, 32), config.run.seed)
+        method = build(load_method(config.method.name), config.method, Sample((channels, 32, 32)), config.run.seed)
     return Trainer(config, method, _feed(channels, config.run.seed), Group())
 
 

@@ -25,7 +25,7 @@ from distgan.checkpoint import Checkpoints
 from distgan.config import config_from_tables
 from distgan.data import Feed
 from distgan.distributed import Group
-from distgan.method import Batch, Method, MethodConfig, Step, Terms, Turn, build
+from distgan.method import Batch, Method, MethodConfig, Sample, Step, Terms, Turn, build
 from distgan.methods import load_method
 from distgan.nonfinite import NonFinite
 from distgan.trainer import Trainer
@@ -51,8 +51,8 @@ class Pooled(Method):
     networks: ClassVar[tuple[str, ...]] = ("critic", "generator")
     averaged: ClassVar[tuple[str, ...]] = ("generator",)
 
-    def __init__(self, config: object, image_shape: tuple[int, ...]) -> None:
-        super().__init__(config, image_shape)
+    def __init__(self, config: object, sample: Sample) -> None:
+        super().__init__(config, sample)
         self.critic = nn.Sequential(
             nn.Flatten(), nn.Linear(1024, 8), nn.BatchNorm1d(8), nn.LeakyReLU(), nn.Linear(8, 1)
         )
@@ -103,7 +103,7 @@ def trainer(case: str, group: Group, **run: object) -> Trainer:
     store = SimpleNamespace(read=lambda rows: images[rows], value_range=(0.0, 255.0))
     feed = Feed(store, np.arange(len(images)), 0, torch.device("cpu"))  # type: ignore[arg-type]
     kind = Pooled if case == "pool" else load_method("wgan_gp")
-    return Trainer(config, build(kind, config.method, (1, 32, 32), 0), feed, group)
+    return Trainer(config, build(kind, config.method, Sample((1, 32, 32)), 0), feed, group)
 
 
 def one_group(group: Group, before: int, folder: Path) -> dict[str, str]:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from distgan.method import Batch, Step, build
+from distgan.method import Batch, Sample, Step, build
 from distgan.methods import load_method, method_names
 from storage.errors import RecipeError
 
@@ -74,7 +74,7 @@ def test_initial_weights_depend_on_the_seed_alone() -> None:
     config = kind.Config(name="wgan_gp", width=4, critic_width=4)  # type: ignore[call-arg]
 
     def weights(seed: int) -> Tensor:
-        return torch.cat([p.flatten() for p in build(kind, config, (1, 32, 32), seed).parameters()])
+        return torch.cat([p.flatten() for p in build(kind, config, Sample((1, 32, 32)), seed).parameters()])
 
     torch.manual_seed(1)
     first, before = weights(7), torch.random.get_rng_state()
@@ -95,4 +95,4 @@ def test_an_unknown_method_is_refused_with_the_known_ones() -> None:
 def test_images_that_are_not_square_are_refused_before_training() -> None:
     kind = load_method("wgan_gp")
     with pytest.raises(RecipeError, match="square"):
-        build(kind, kind.Config(name="wgan_gp"), (1, 32, 64), 0)
+        build(kind, kind.Config(name="wgan_gp"), Sample((1, 32, 64)), 0)

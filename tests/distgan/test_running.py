@@ -101,7 +101,12 @@ def test_the_newest_checkpoints_and_the_best_are_kept_with_the_recipe(finished: 
         line["images_seen"]: line["metrics"]["kid"] for line in read_lines(finished) if "kid" in line.get("metrics", {})
     }
     best = min((seen for seen in scores if seen), key=lambda seen: scores[seen])
-    assert facts["best"] == {"metric": "kid", "value": scores[best], "images_seen": best}
+    assert facts["best"] == {
+        "metric": "kid",
+        "value": scores[best],
+        "images_seen": best,
+        "since": sum(seen > best for seen in scores),
+    }
     names = [path.name for path in (finished / "checkpoints").iterdir()]
     assert sorted(names) == [f"images-{images:012d}" for images in sorted({best, 96, 128})]
     assert (facts["images_seen"], facts["steps"]) == (128, 16)

@@ -9,9 +9,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from distgan import evaluation
 from distgan.data import Feed
-from distgan.evaluation import Evaluator, kid_metrics
+from distgan.evaluation import Sets
+from distgan.evaluations import kid as evaluation
+from distgan.evaluations.kid import KidEvaluation, kid_metrics
+from distgan.method import Sample
 from distgan.metrics.kid import Kid
 from distgan.trainer import Trainer
 from storage.errors import RecipeError
@@ -40,12 +42,18 @@ def feeds(patches: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Feed, Feed]:
     return Feed(store, np.arange(80), 0, CPU), Feed(store, np.arange(80, 108), 0, CPU)
 
 
+def sets(train: Feed, held_out: Feed | None, samples: int, folder: Path, seed: int = 0) -> Sets:
+    return Sets(train, held_out, None, Sample((1, 32, 32)), samples, seed, folder)
+
+
 @pytest.fixture
-def evaluator(feeds: tuple[Feed, Feed], tmp_path: Path) -> Evaluator:
-    return Evaluator(*feeds, 100, 0, tmp_path / "features.safetensors")
+def evaluator(feeds: tuple[Feed, Feed], tmp_path: Path) -> KidEvaluation:
+    return KidEvaluation(sets(*feeds, 100, tmp_path))
 
 
-def test_real_images_score_as_the_floor_and_noise_far_above_it(evaluator: Evaluator, feeds: tuple[Feed, Feed]) -> None:
+def test_real_images_score_as_the_floor_and_noise_far_above_it(
+    evaluator: KidEvaluation, feeds: tuple[Feed, Feed]
+) -> None:
     real = feeds[0].rows(np.arange(28)).images
     noise = torch.rand(28, 1, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
     floor, copied, noisy = evaluator.floor(), evaluator.score(Copies(real)), evaluator.score(Copies(noise))  # type: ignore[arg-type]
@@ -54,13 +62,13 @@ def test_real_images_score_as_the_floor_and_noise_far_above_it(evaluator: Evalua
     assert floor.value < 0.1 * noisy.value
 
 
-def test_features_count_in_the_spread_of_the_training_images(evaluator: Evaluator) -> None:
+def test_features_count_in_the_spread_of_the_training_images(evaluator: KidEvaluation) -> None:
     assert np.abs(evaluator.training_features.mean(0)).max() < 1e-9
     assert evaluator.training_features.std(0) == pytest.approx(1, abs=0.05)
     assert np.abs(evaluator.real_features.mean(0)).max() > 1e-3  # the same scale, and not one of their own
 
 
-def test_the_held_out_images_themselves_score_below_zero(evaluator: Evaluator) -> None:
+def test_the_held_out_images_themselves_score_below_zero(evaluator: KidEvaluation) -> None:
     """Two samples that are the same are nearer than two samples of one distribution."""
     assert evaluator.score(Copies(evaluator.real.images)).value < 0  # type: ignore[arg-type]
 
@@ -68,21 +76,21 @@ def test_the_held_out_images_themselves_score_below_zero(evaluator: Evaluator) -
 def test_without_held_out_images_the_training_images_are_compared_with(
     feeds: tuple[Feed, Feed], tmp_path: Path
 ) -> None:
-    found = Evaluator(feeds[0], None, 1000, 0, tmp_path / "f.safetensors")
+    found = KidEvaluation(sets(feeds[0], None, 1000, tmp_path))
     assert len(found.real) == 80
 
 
 def test_the_figure_says_which_real_images_it_shows(
-    evaluator: Evaluator, feeds: tuple[Feed, Feed], tmp_path: Path
+    evaluator: KidEvaluation, feeds: tuple[Feed, Feed], tmp_path: Path
 ) -> None:
-    alone = Evaluator(feeds[0], None, 1000, 0, tmp_path / "features.safetensors")
+    alone = KidEvaluation(sets(feeds[0], None, 1000, tmp_path))
     for one, title in ((evaluator, "real, held out"), (alone, "real, training")):
-        figure = one.figure(Copies(one.real.images), 64)  # type: ignore[arg-type]
+        figure = one.figures(Copies(one.real.images), 64)["samples"]  # type: ignore[arg-type]
         assert [axis.get_title() for axis in figure.axes] == ["generated, 64 images seen", title]
 
 
 def test_real_images_are_as_diverse_as_real_images_and_one_image_is_not(
-    evaluator: Evaluator, feeds: tuple[Feed, Feed]
+    evaluator: KidEvaluation, feeds: tuple[Feed, Feed]
 ) -> None:
     real = feeds[0].rows(np.arange(28)).images
     found = evaluator.measure(Copies(real))  # type: ignore[arg-type]
@@ -99,35 +107,35 @@ def test_too_few_images_are_refused(patches: Path, tmp_path: Path, train: int, h
     store = PatchStore.open(patches)
     feeds = [Feed(store, np.arange(count), 0, CPU) for count in (train, held_out)]
     with pytest.raises(RecipeError, match="20 are needed"):
-        Evaluator(feeds[0], feeds[1], 100, 0, tmp_path / "f.safetensors")
+        KidEvaluation(sets(feeds[0], feeds[1], 100, tmp_path))
 
 
 def test_the_features_are_trained_once_and_read_back(
-    evaluator: Evaluator, feeds: tuple[Feed, Feed], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    evaluator: KidEvaluation, feeds: tuple[Feed, Feed], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(evaluation, "_train", None)
-    again = Evaluator(*feeds, 100, 0, tmp_path / "features.safetensors")
+    again = KidEvaluation(sets(*feeds, 100, tmp_path))
     assert again.features_sha256 == evaluator.features_sha256
     assert np.array_equal(again.real_features, evaluator.real_features)
     assert again.floor() == evaluator.floor()
 
 
 def test_the_same_images_and_seed_make_the_same_features_and_another_seed_others(
-    evaluator: Evaluator, feeds: tuple[Feed, Feed], tmp_path: Path
+    evaluator: KidEvaluation, feeds: tuple[Feed, Feed], tmp_path: Path
 ) -> None:
     torch.manual_seed(5)
-    same, other = (Evaluator(*feeds, 100, seed, tmp_path / f"{seed}.safetensors") for seed in (0, 1))
+    same, other = (KidEvaluation(sets(*feeds, 100, tmp_path / str(seed), seed)) for seed in (0, 1))
     assert same.features_sha256 == evaluator.features_sha256 != other.features_sha256
 
 
 def test_scoring_neither_changes_a_method_nor_torch_s_generator(
-    evaluator: Evaluator, tables: dict[str, Any], make_trainer: Callable[..., Trainer]
+    evaluator: KidEvaluation, tables: dict[str, Any], make_trainer: Callable[..., Trainer]
 ) -> None:
     trainer = make_trainer(tables)
     before, state = trainer.digest(), torch.random.get_rng_state()
     first = evaluator.score(trainer.average)
     assert evaluator.score(trainer.average) == first
-    evaluator.figure(trainer.average, 64)
+    evaluator.figures(trainer.average, 64)
     assert trainer.digest() == before
     assert torch.equal(torch.random.get_rng_state(), state)
 

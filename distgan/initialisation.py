@@ -1,0 +1,51 @@
+"""Weights to begin with, out of another model: `[init]`."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+
+from distgan.method import Method
+from distgan.model import load_model
+from distgan.sections import Init
+from storage.errors import RecipeError
+
+
+def initialise(method: Method, given: Mapping[str, Init]) -> None:
+    """Put the weights of other models into networks of the method, but for those it wants to learn anew.
+
+    Raises RecipeError: the model has no such network, or its weights have other names or shapes.
+    Raises MissingError, DataError: as `load_model`; or the model is not the one it was when the run began.
+    """
+    for name, init in given.items():
+        assert name in method.networks, "config_from_tables checks that"
+        model = load_model(Path(init.model))
+        if init.digest and model.digest != init.digest:
+            raise RecipeError(
+                f"init.{name} is another model than when the run began",
+                f"{init.model} has digest {model.digest[:12]}..., and it was {init.digest[:12]}...",
+                "Put the model back, or begin another run by --set run.name=NAME",
+            )
+        source = init.network or name
+        if source not in model.method.networks:
+            raise RecipeError(
+                f"the model of init.{name} has no network {source!r}",
+                f"its networks are {', '.join(model.method.networks)}",
+                f"Name one of these: init.{name} = {{ model = {str(init.model)!r}, network = ... }}",
+            )
+        _take(method, name, model.method.network(source).state_dict())
+
+
+def _take(method: Method, name: str, weights: Mapping[str, torch.Tensor]) -> None:
+    network = method.network(name)
+    anew = tuple(f"{part}." for part in method.anew)
+    wanted = {key: tuple(value.shape) for key, value in network.state_dict().items() if not key.startswith(anew)}
+    found = {key: tuple(value.shape) for key, value in weights.items() if not key.startswith(anew)}
+    if wanted != found:
+        key = min(key for key in wanted.keys() | found.keys() if wanted.get(key) != found.get(key))
+        raise RecipeError(
+            f"the weights for init.{name} do not fit",
+            f"{key} is {found.get(key, 'not there')} in the model and {wanted.get(key, 'not there')} in the network",
+            "Give both the same widths, sizes, channels and normalisation",
+        )
+    network.load_state_dict(network.state_dict() | {key: weights[key] for key in found})
