@@ -9,7 +9,16 @@ import numpy as np
 import pytest
 import torch
 
-from distgan.data import Feed, choose, from_unit_range, leaks_of, open_store, to_unit_range
+from distgan.data import (
+    Feed,
+    choose,
+    columns_of,
+    from_unit_range,
+    leaks_of,
+    open_store,
+    sample_of,
+    to_unit_range,
+)
 from distgan.sections import Data
 from storage.errors import DataError, RecipeError
 from storage.patches import PatchStore
@@ -52,6 +61,31 @@ def test_a_smaller_fraction_is_part_of_a_larger_one_and_the_held_out_stay_the_sa
     for smaller, larger in itertools.pairwise(found):
         assert set(smaller.train) <= set(larger.train)
         assert smaller.held_out.tolist() == larger.held_out.tolist()
+
+
+def test_validation_is_taken_from_what_is_not_held_out_before_a_fraction_is(store: PatchStore, patches: Path) -> None:
+    split, validation = {"by": "file", "held_out": 0.25}, {"by": "file", "held_out": 0.3}
+    whole, less = (
+        choose(store, data(patches, split=split, validation=validation, fraction=fraction)) for fraction in (1, 0.5)
+    )
+    assert [len(files(store, rows)) for rows in (whole.train, whole.validation, whole.held_out)] == [6, 3, 3]
+    assert sorted([*whole.train, *whole.validation, *whole.held_out]) == list(range(108))
+    assert (less.validation.tolist(), less.held_out.tolist()) == (whole.validation.tolist(), whole.held_out.tolist())
+    assert len(files(store, less.train)) == 3
+
+
+def test_classes_are_those_of_the_subset_and_numbers_stay_numbers(store: PatchStore, patches: Path) -> None:
+    kinds = ["rosette" if row % 3 else "plain" for row in range(108)]
+    told = with_columns(store, kind=kinds, dose=[0.5 * row for row in range(108)])
+    sample = sample_of(told, data(patches), ("kind", "dose"))
+    assert sample.classes == {"kind": ("plain", "rosette"), "dose": ()}
+    found = columns_of(told, np.array([3, 4]), sample)
+    assert (found["kind"].tolist(), found["kind"].dtype) == ([0, 1], torch.int64)
+    assert (found["dose"].tolist(), found["dose"].dtype) == ([1.5, 2.0], torch.float32)
+    lacking = with_columns(store, kind=[None, *kinds[1:]])
+    with pytest.raises(DataError, match="1 of 108 have none"):
+        sample_of(lacking, data(patches), ("kind",))
+    assert sample_of(lacking, data(patches, subset={"kind": ["plain"]}), ("kind",)).classes == {"kind": ("plain",)}
 
 
 def test_a_subset_is_split_by_its_own_groups(store: PatchStore, patches: Path) -> None:

@@ -234,3 +234,20 @@ def test_what_a_test_set_shares_with_training_is_kept(finished: Path) -> None:
     params = json.loads((finished / "params.json").read_text())
     assert params["leaks.equal"] == params["leaks.groups.file"] == 0
     assert params["leaks.near"] <= params["leaks.looked_at"]
+
+
+def test_columns_come_with_their_samples_wherever_these_lie(write: Write) -> None:
+    store, rows = write(shape=(200, 1, 4, 4)), np.arange(3, 199)
+    value = torch.tensor([float(row) for row in rows])
+    plain = PatchStore.read(store, rows)
+    shared = SharedFeed(store, rows, 0, CPU, columns={"row": value})
+    for one in (
+        Feed(store, rows, 0, CPU, columns={"row": value}),
+        shared,
+        StreamFeed(store, rows, 0, CPU, 20, 2, columns={"row": value}),
+    ):
+        for position in (0, 10, 190, 400):
+            batch = one.batch(position, 10)
+            expected = to_unit_range(plain[(batch.columns["row"] - 3).long().numpy()], store.value_range)
+            assert torch.equal(batch.images, expected)
+        one.close()

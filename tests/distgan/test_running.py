@@ -302,3 +302,51 @@ def test_a_batch_that_always_fails_is_skipped_and_counted_through_kills(
         assert snapshot(tmp_path / policy).facts["skipped"] == 2
         ends.append(digest(tmp_path / policy))
     assert ends[0] == ends[1]
+
+
+# the best, and the end that is found
+
+
+def scores_of(monkeypatch: pytest.MonkeyPatch, values: list[float]) -> None:
+    """One evaluation after the other says these."""
+    said = iter(values)
+    monkeypatch.setattr("distgan.evaluations.kid.KidEvaluation.measure", lambda self, method: {"kid": next(said)})
+    monkeypatch.setattr("distgan.evaluations.kid.KidEvaluation.figures", lambda self, method, seen: {})
+
+
+def test_out_of_patience_a_run_ends_and_its_model_is_the_best(
+    tables: dict[str, Any], train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores_of(monkeypatch, [3.0, 2.0, 5.0, math.nan, 1.0])
+    tables["evaluate"] |= {"every_images": 16, "patience": 2}
+    tables["register"] = {"which": "best"}
+    tables["checkpoint"]["every_images"] = 1000
+    config = config_from_tables(tables, "the test")
+    train(config, tmp_path)
+    assert places(tmp_path, "kid") == [0, 16, 32, 48, 64]
+    model = load_model(tmp_path / "model")
+    assert model.card["images_seen"] == 32
+    assert model.card["metrics"]["kid"] == 2.0
+    kept = torch.cat([value.flatten() for value in model.method.critic.state_dict().values()])
+    chosen = Checkpoints(tmp_path / "checkpoints", 2).best({"images_seen": 32})
+    critic = [chosen.state[f"method.critic.{name}"].flatten() for name in model.method.critic.state_dict()]
+    assert torch.equal(kept, torch.cat(critic))
+    assert model.card["state_sha256"] == chosen.facts["state_sha256"]
+
+
+def test_a_run_that_ended_early_and_lost_its_model_does_not_train_on(
+    tables: dict[str, Any], train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores_of(monkeypatch, [2.0, 5.0, 1.0])
+    tables["evaluate"] |= {"every_images": 16, "patience": 1}
+    config = config_from_tables(tables, "the test")
+    train(config, tmp_path)
+    shutil.rmtree(tmp_path / "model")
+    train(config, tmp_path)
+    assert load_model(tmp_path / "model").card["images_seen"] == 32
+
+
+def test_a_best_that_nobody_measures_is_named(tables: dict[str, Any], train: Train, tmp_path: Path) -> None:
+    tables["evaluate"]["best"] = "fid"
+    with pytest.raises(RecipeError, match=r"'fid', and there are diversity/coverage.*kid"):
+        train(config_from_tables(tables, "the test"), tmp_path)
