@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from distgan.distributed import ShardMean
+from distgan.layout import flat, unflat
 from distgan.method import Method, Step, Term, Turn
 
 Precision = Literal["float32", "bfloat16"]
@@ -64,14 +65,13 @@ class Passes:
             gradients = self._gradients(turn, parameters, terms)
             moved = [buffer - old for buffer, old in zip(self.floats, before, strict=False)]
             values = [_value(term).detach() for term in terms.values()]
-            of_weights = [_in_order_of(p, gradient) for p, gradient in zip(parameters, gradients, strict=True)]
+            of_weights = [flat(gradient, p) for p, gradient in zip(parameters, gradients, strict=True)]
             return torch.cat([*of_weights, *(part.reshape(-1) for part in (*moved, *values))])
 
         with _frozen(self.method, parameters):
             mean = self.mean(row)
         parts = iter(mean.split([p.numel() for p in (*parameters, *self.floats)] + [1] * len(names)))
-        # A gradient lies in memory as its weight does: fused optimizers go through both by address.
-        gradients = {p: next(parts).as_strided(p.shape, p.stride()) for p in parameters}
+        gradients = {p: unflat(next(parts), p) for p in parameters}
         after = [old + next(parts).view_as(old) for old in before[: len(self.floats)]]
         after += [count.clone() for count in self.counts]
         copy(before, buffers)
@@ -131,15 +131,6 @@ def _frozen(method: Method, moving: list[nn.Parameter]) -> Iterator[None]:
     finally:
         for parameter in others:
             parameter.requires_grad_(True)
-
-
-def _in_order_of(weight: Tensor, gradient: Tensor) -> Tensor:
-    """The numbers of a gradient, in the order in which those of its weight lie in memory."""
-    if weight.is_contiguous():
-        return gradient.reshape(-1)
-    if gradient.stride() != weight.stride():
-        gradient = torch.empty_like(weight).copy_(gradient)
-    return gradient.as_strided((weight.numel(),), (1,))
 
 
 def _value(term: Tensor | Term) -> Tensor:

@@ -17,7 +17,7 @@ from pydantic import Field
 from torch import Tensor
 
 from distgan.losses import gradient_penalty, r1_penalty, wasserstein_critic, wasserstein_generator, weight_decay
-from distgan.method import Method, MethodConfig, Normalisation, Sample, Step, Turn
+from distgan.method import Method, MethodConfig, Normalisation, Sample, Step, Turn, evaluated
 from distgan.networks.rosette import Critic, Generator
 from storage.errors import RecipeError
 
@@ -95,9 +95,9 @@ class WganGp(Method):
             fake = self.generator(self._noise(step))
         real_scores, fake_scores = self._scores(real, fake)
         terms = {"distance": wasserstein_critic(real_scores, fake_scores)}
-        if step.number % self.config.penalty_every == 0:
-            weight = self.config.penalty * self.config.penalty_every
-            terms["penalty"] = weight * self._penalty(step, fake)
+        every = self.config.penalty_every
+        if every == 1 or step.number % every == 0:  # to ask for the number costs the compiler more code
+            terms["penalty"] = self.config.penalty * every * self._penalty(step, fake)
         terms["accuracy/critic"] = (real_scores > fake_scores).float().mean()
         if self.config.decay:
             terms["critic_decay"] = self.config.decay * weight_decay(self.critic, self.critic.score)
@@ -114,6 +114,11 @@ class WganGp(Method):
     def preview(self, step: Step) -> Tensor:
         """What the generator makes of the step's noise."""
         return self.generator(self._noise(step))
+
+    def representation(self, images: Tensor) -> Tensor:
+        """images: N C H W in [-1, 1].  Returns the critic's last layer but one, N D."""
+        with evaluated(self.critic):
+            return self.critic.dense(self.critic.convolutions(images))
 
     def _noise(self, step: Step) -> Tensor:
         return step.normal("z", len(step.batch), self.config.noise)

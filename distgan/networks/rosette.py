@@ -64,13 +64,26 @@ class SameSize(nn.Conv2d):
 
 
 class Critic(nn.Module):
-    """Images N C S S -> scores N.
+    """Images N C S S -> scores N; or N K of K outputs, where it tells K classes apart.
 
     width: feature maps of the first convolution; 32 in the paper.  norm: of the convolutions; the dense
-    layer is layer-normalised unless there is no normalisation at all.
+    layer is layer-normalised unless there is no normalisation at all, or `dense_norm` says otherwise.
+    slope: of what is below zero.  score_norm: the scores are batch-normalised, as those of the published classifier.
     """
 
-    def __init__(self, channels: int, size: int, width: int, norm: Normalisation, momentum: float) -> None:
+    def __init__(
+        self,
+        channels: int,
+        size: int,
+        width: int,
+        norm: Normalisation,
+        momentum: float,
+        *,
+        outputs: int = 1,
+        slope: float = 0.2,
+        dense_norm: Normalisation | None = None,
+        score_norm: bool = False,
+    ) -> None:
         super().__init__()
         _check(size)
         steps = int(math.log2(size // 4))
@@ -79,22 +92,30 @@ class Critic(nn.Module):
         for step in range(steps):
             outside = width << step
             layers.append(nn.Conv2d(inside, outside, 4, stride=2, padding=1, bias=norm == "none"))
-            layers += [normalise(norm, outside, momentum), nn.LeakyReLU(0.2)]
+            layers += [normalise(norm, outside, momentum), nn.LeakyReLU(slope)]
             inside = outside
         self.convolutions = nn.Sequential(*layers)
-        hidden = width << steps
+        self.hidden = hidden = width << steps
+        dense_norm = dense_norm or ("none" if norm == "none" else "layer")
+        dense_norms: dict[str, nn.Module] = {"none": nn.Identity(), "layer": nn.LayerNorm(hidden)}
         self.dense = nn.Sequential(
             nn.Flatten(),
-            nn.Linear(16 * inside, hidden, bias=norm == "none"),
-            nn.Identity() if norm == "none" else nn.LayerNorm(hidden),
-            nn.LeakyReLU(0.2),
+            nn.Linear(16 * inside, hidden, bias=dense_norm == "none"),
+            dense_norms.get(dense_norm) or batch_norm(1, hidden, momentum),
+            nn.LeakyReLU(slope),
         )
-        self.score = nn.Linear(hidden, 1)
+        self.score: nn.Module = nn.Linear(hidden, outputs)
+        if score_norm:
+            self.score = nn.Sequential(nn.Linear(hidden, outputs, bias=False), batch_norm(1, outputs, momentum))
         initialise(self)
 
     def forward(self, images: Tensor) -> Tensor:
-        """images: N C S S in [-1, 1].  Returns N."""
-        return self.score(self.dense(self.convolutions(images))).squeeze(1)
+        """images: N C S S in [-1, 1].  Returns N, or N K."""
+        return self.score(self.features(images)).squeeze(1)
+
+    def features(self, images: Tensor) -> Tensor:
+        """images: N C S S in [-1, 1].  Returns N D, what the scores are made of; D is `hidden`."""
+        return self.dense(self.convolutions(images))
 
 
 def batch_norm(dimensions: int, features: int, momentum: float) -> nn.Module:

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -89,10 +89,10 @@ class WithoutPenalty(WganGp):
         return {"distance": wasserstein_critic(*self._scores(step.batch.images, fake))}
 
 
-def trainer(kind: type[Method] = WganGp, **method: Any) -> Trainer:
+def trainer(kind: type[Method] = WganGp, run: Mapping[str, Any] = MappingProxyType({}), **method: Any) -> Trainer:
     """On random pictures, preset `corrected`; of a narrow generator if nothing is said."""
     tables = {
-        "run": {"name": "bench", "images": 10**9, "batch_size": BATCH},
+        "run": {"name": "bench", "images": 10**9, "batch_size": BATCH, **run},
         "data": {"store": "none"},
         "method": {"name": "wgan_gp", "preset": "corrected", "width": 8} | method,
         "evaluate": {"every_images": 10**9},
@@ -176,8 +176,14 @@ def steps(of: Trainer | NaiveLoop, count: int) -> Callable[[], None]:
     return take
 
 
-def test_an_iteration_against_a_naive_loop_of_equal_mathematics(bench: Any) -> None:
-    ours = trainer(critic_steps=1)
+@pytest.mark.parametrize(
+    ("how", "goal"), [({}, None), ({"memory_format": "channels_last"}, None), ({"compile": "default"}, 1.15)]
+)
+@pytest.mark.filterwarnings("ignore:The .grad attribute")  # torch's compiler warns of what it does itself
+def test_an_iteration_against_a_naive_loop_of_equal_mathematics(
+    how: Mapping[str, str], goal: float | None, bench: Any
+) -> None:
+    ours = trainer(run=how, critic_steps=1)
     theirs = NaiveLoop(ours)
     ours.step()
     theirs.step()
@@ -190,7 +196,7 @@ def test_an_iteration_against_a_naive_loop_of_equal_mathematics(bench: Any) -> N
     }
     assert max(gradients.values()) < 1e-5, gradients
 
-    ours = trainer()
+    ours = trainer(run=how)
     theirs = NaiveLoop(ours)
     steps(ours, 20)()
     steps(theirs, 20)()
@@ -201,9 +207,25 @@ def test_an_iteration_against_a_naive_loop_of_equal_mathematics(bench: Any) -> N
     }
     assert max(moved.values()) < 1e-4, moved
 
-    what = "WGAN-GP, `corrected`, generator 8 wide, batch 64: trainer / naive loop of equal mathematics"
+    what = f"WGAN-GP, `corrected`, generator 8 wide, batch 64{_told(how)}: trainer / naive loop of equal mathematics"
     note = f"gradients apart by {max(gradients.values()):.1g}, weights after 20 steps by {max(moved.values()):.1g}"
-    bench.race(what, 1.15, steps(ours, 10), steps(theirs, 10), rounds=5, samples=10 * BATCH, note=note)
+    bench.race(what, goal, steps(ours, 10), steps(theirs, 10), rounds=5, samples=10 * BATCH, by="cpu", note=note)
+
+
+def _told(how: Mapping[str, str]) -> str:
+    return "".join(f", {key} = {value}" for key, value in how.items())
+
+
+@pytest.mark.parametrize("kind", ["wgan_gp", "r1"])
+@pytest.mark.parametrize("how", [{}, {"compile": "default"}])
+@pytest.mark.filterwarnings("ignore:The .grad attribute")
+def test_a_lazy_penalty_against_a_naive_loop_that_always_pays(how: Mapping[str, str], kind: str, bench: Any) -> None:
+    ours = trainer(run=how, penalty_every=4, penalty_kind=kind)
+    theirs = NaiveLoop(ours)
+    steps(ours, 8)()  # with and without
+    steps(theirs, 8)()
+    what = f"the same, penalty {kind} at every 4th batch{_told(how)} / naive loop with WGAN-GP's at every batch"
+    bench.race(what, 1.45, steps(ours, 20), steps(theirs, 20), rounds=5, samples=20 * BATCH, by="cpu")
 
 
 def test_the_price_of_the_penalty(bench: Any) -> None:

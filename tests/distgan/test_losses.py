@@ -4,7 +4,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from distgan.losses import gradient_penalty, wasserstein_critic, wasserstein_generator, weight_decay
+from distgan.losses import (
+    cross_entropy,
+    gaussian_divergence,
+    gaussian_surprise,
+    gradient_penalty,
+    least_squares,
+    r1_penalty,
+    wasserstein_critic,
+    wasserstein_generator,
+    weight_decay,
+)
 from distgan.method import Normalisation
 from distgan.networks.rosette import Critic
 
@@ -95,6 +105,28 @@ def test_the_penalty_leaves_running_statistics_as_they_were() -> None:
     assert any(not torch.equal(buffer, before[name]) for name, buffer in network.named_buffers())
 
 
+def test_r1_is_half_the_squared_slope_at_real_images() -> None:
+    """x^3 has slope 3x^2, at 2 in each of two pixels 12."""
+
+    class Cube(nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            return images.flatten(1).pow(3).sum(1)
+
+    assert r1_penalty(Cube(), torch.full((3, 1, 1, 2), 2.0)).item() == pytest.approx(0.5 * 2 * 12**2)
+    assert r1_penalty(Cube(), torch.zeros(3, 1, 1, 2)).item() == 0.0
+
+
+@pytest.mark.parametrize("norm", ["none", "layer", "batch"])
+def test_r1_and_its_gradients_are_those_of_autograd(norm: Normalisation) -> None:
+    one, other, real = critic(norm), critic(norm), batch(3)[0]
+    given = real.clone().requires_grad_()
+    (slope,) = torch.autograd.grad(other(given).sum(), given, create_graph=True)
+    ours, theirs = r1_penalty(one, real), 0.5 * slope.flatten(1).square().sum(1).mean()
+    assert ours.item() == pytest.approx(theirs.item(), rel=1e-9)
+    for mine, its in zip(gradients(ours, one), gradients(theirs, other), strict=True):
+        torch.testing.assert_close(mine, its, rtol=1e-7, atol=1e-10)
+
+
 def test_weight_decay_is_half_the_squared_norm_of_weights_but_not_of_offsets_or_what_is_skipped() -> None:
     network = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2), nn.Linear(2, 1))
     with torch.no_grad():
@@ -103,3 +135,23 @@ def test_weight_decay_is_half_the_squared_norm_of_weights_but_not_of_offsets_or_
         network[2].weight.fill_(10.0)
     assert weight_decay(network, skip=network[2]).item() == 15.0
     assert weight_decay(network, skip=network[0]).item() == 100.0
+
+
+def test_cross_entropy_and_least_squares_are_those_of_each_score_and_its_target() -> None:
+    scores, targets = torch.tensor([0.0, 2.0]), torch.tensor([1.0, 0.8])
+    right = torch.sigmoid(scores)
+    wanted = -(targets * right.log() + (1 - targets) * (1 - right).log()).mean()
+    assert cross_entropy(scores, targets).item() == pytest.approx(wanted.item())
+    assert cross_entropy(scores, 0.0).item() == pytest.approx(-(1 - right).log().mean().item())
+    assert least_squares(scores, targets).item() == pytest.approx((1 + 1.44) / 2)
+    assert least_squares(scores, 1.0).item() == pytest.approx(1)
+
+
+def test_gaussian_losses_are_those_of_torch() -> None:
+    torch.manual_seed(0)
+    values, mean, log_variance = torch.randn(3, 5, 4)
+    given = torch.distributions.Normal(mean, (0.5 * log_variance).exp())
+    divergence = torch.distributions.kl_divergence(given, torch.distributions.Normal(0.0, 1.0))
+    assert gaussian_divergence(mean, log_variance).item() == pytest.approx(divergence.sum(1).mean().item())
+    surprise = -given.log_prob(values).sum(1).mean()
+    assert gaussian_surprise(values, mean, log_variance).item() == pytest.approx(surprise.item())
