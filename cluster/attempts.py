@@ -10,15 +10,16 @@ import math
 import time
 import traceback
 import uuid
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+from cluster.hangs import hangs_ended
 from cluster.home import Home
 from cluster.messages import warnings_kept
 from distgan.checkpoint import Checkpoints
 from distgan.config import AnyRun, config_from_tables
 from distgan.distributed import Group, PeerLost
+from distgan.follower import Follower
 from distgan.pulse import last_pulse
 from distgan.running import run
 from storage.errors import DistganError, InternalError, InterruptedRun, ServiceError
@@ -72,7 +73,7 @@ def worker(settings: dict[str, Any]) -> None:
         if group.leads:
             _check_progress(failure, Checkpoints(folder / "checkpoints", config.checkpoint.keep).committed_images())
         device = ray.train.torch.get_device()
-        with warnings_kept(folder) if group.leads else nullcontext():
+        with warnings_kept(folder, group.rank), hangs_ended(folder, group):
             strict = settings["strict"]
             run(config, folder, group, device, lambda seen: ray.train.report({"images_seen": seen}), strict=strict)
     except PeerLost:
@@ -91,13 +92,11 @@ def worker(settings: dict[str, Any]) -> None:
         raise
 
 
-def lost_workers(folder: Path, skip: int) -> list[str]:
-    """What happened to workers, one sentence each, without the first `skip`."""
-    path = folder / LOST
-    lines = path.read_text(encoding="utf-8").splitlines()[skip:] if path.exists() else []
+def lost_workers(lines: Follower) -> list[str]:
+    """What happened to workers since the last call, one sentence each.  lines: of the file LOST."""
     return [
         "worker {rank} on {node} (process {pid}) {how} after {images_seen:,} images".format(**json.loads(line))
-        for line in lines
+        for line in lines.read()[1]
     ]
 
 
@@ -117,9 +116,9 @@ def _lost_workers(folder: Path) -> Any:
                 if not kind.startswith("WorkerHealthCheck"):
                     continue  # it raised: `worker` tells of that
                 how = "gave no sign of life and was given up" if "Timeout" in kind else "died"
-                told = {"node": "an unknown node", "pid": 0, "images_seen": 0} | last_pulse(folder, rank)
+                told = {"node": "an unknown node", "pid": 0, "images_seen": 0, "how": how} | last_pulse(folder, rank)
                 with (folder / LOST).open("a", encoding="utf-8") as file:
-                    file.write(json.dumps({"rank": rank, "how": how, "time": time.time()} | told) + "\n")
+                    file.write(json.dumps({"rank": rank, "time": time.time()} | told) + "\n")
 
     return LostWorkers()
 
@@ -133,7 +132,7 @@ def _check_progress(failure: Path, images_seen: int) -> None:
     if tried.count(str(images_seen)) > ATTEMPTS_WITHOUT_PROGRESS:
         raise ServiceError(
             f"the workers died {ATTEMPTS_WITHOUT_PROGRESS} times after {images_seen:,} images",
-            "no checkpoint was reached in between",
+            "; ".join(["no checkpoint was reached in between", *lost_workers(Follower(failure.parent / LOST))[-1:]]),
             "Give them more memory, or lower run.batch_size; then run again with --resume",
         )
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from shutil import rmtree
 
-from cluster.attempts import attempts_file, fit, lost_workers
+from cluster.attempts import LOST, attempts_file, fit, lost_workers
 from cluster.home import Home
 from cluster.messages import NewWarnings
 from cluster.registry import Version, register, with_models
@@ -22,6 +22,7 @@ from cluster.tracking import Delivery
 from distgan.checkpoint import Checkpoints
 from distgan.config import AnyRun, config_from_tables
 from distgan.data import choose, open_store
+from distgan.follower import Follower
 from distgan.pulse import PULSES, STOP
 from distgan.resume import changed
 from distgan.running import write_recipe
@@ -31,6 +32,7 @@ from storage.errors import InterruptedRun, RecipeError, ServiceError, error_from
 LOGGER = logging.getLogger(__name__)
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 """What asks for a checkpoint and the end; SLURM's is what --signal says."""
+SAME_WISH_SECONDS = 1.0
 Watch = Callable[[int, dict[str, float]], None]
 """Called about twice a second with the images seen and the latest metrics."""
 
@@ -52,7 +54,7 @@ class Outcome:
     def picture(self) -> Path:
         """The last that was drawn: samples beside real images, where the method makes any."""
         drawn = list((self.folder / "figures").glob("*.png"))
-        return max([path for path in drawn if path.name.startswith("samples-")] or drawn)
+        return max([path for path in drawn if path.name.startswith("samples-")] or drawn, default=self.folder)
 
 
 def train(config: AnyRun, home: Home, *, resume: bool, watch: Watch, strict: bool = False) -> Outcome:
@@ -179,14 +181,13 @@ def _fit(config: AnyRun, home: Home, folder: Path, delivery: Delivery, watch: Wa
 
     thread = threading.Thread(target=ray_fit, daemon=True)
     latest = Latest(folder)
-    told = len(lost_workers(folder, 0))
-    warned = NewWarnings(folder)
+    gone = Follower(folder / LOST, old=False)
+    warned = NewWarnings(folder, config.run.most_workers)
     thread.start()
     while thread.is_alive():
         delivery.try_deliver()
         watch(*latest.read())
-        for lost in lost_workers(folder, told):
-            told += 1
+        for lost in lost_workers(gone):
             LOGGER.warning("%s; the workers begin again from the last checkpoint", lost)
         for warning in warned.read():
             LOGGER.warning("%s", warning)
@@ -219,11 +220,19 @@ def _ray_failed(folder: Path, error: BaseException) -> InterruptedRun | ServiceE
 
 @contextlib.contextmanager
 def _stopping_at_signals(folder: Path) -> Iterator[None]:
-    """SIGINT, SIGTERM and SIGUSR1 ask for a checkpoint and the end; a second one ends at once."""
+    """SIGINT, SIGTERM and SIGUSR1 ask for a checkpoint and the end; a second one ends at once.
+
+    Schedulers send one to the job and to its processes, so what comes within a second is the same wish.
+    """
+    first: float | None = None
 
     def ask(number: int, frame: object) -> None:
-        if (folder / STOP).exists():
+        nonlocal first
+        if first is not None and time.monotonic() - first > SAME_WISH_SECONDS:
             raise KeyboardInterrupt
+        if first is not None:
+            return
+        first = time.monotonic()
         (folder / STOP).write_text(f"signal {number} at {time.time():.0f}\n", encoding="utf-8")
 
     before = {number: signal.signal(number, ask) for number in STOPPING}

@@ -6,13 +6,14 @@ associative, so it is the fixed tree that makes the sum independent of W.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from distgan.activity import Activity
 from storage.errors import DistganError, ServiceError
 
 Subtree = tuple[int, int]
@@ -25,10 +26,11 @@ class PeerLost(ServiceError):
 
 @dataclass(frozen=True)
 class Group:
-    """The processes that train together.  rank: 0 .. size - 1."""
+    """The processes that train together.  rank: 0 .. size - 1.  activity: what this one is at."""
 
     rank: int = 0
     size: int = 1
+    activity: Activity = field(default_factory=Activity, compare=False, repr=False)
 
     @property
     def leads(self) -> bool:
@@ -42,7 +44,7 @@ class Group:
     def first_decides(self, value: Tensor) -> Tensor:
         """The value of rank 0, on every rank."""
         if self.size > 1:
-            _collective(lambda: dist.broadcast(value, 0))
+            self.collective(lambda: dist.broadcast(value, 0))
         return value
 
     def gather(self, value: Tensor) -> list[Tensor]:
@@ -50,8 +52,23 @@ class Group:
         if self.size == 1:
             return [value]
         said = [torch.empty_like(value) for _ in range(self.size)]
-        _collective(lambda: dist.all_gather(said, value))
+        self.collective(lambda: dist.all_gather(said, value))
         return said
+
+    def collective(self, run: Callable[[], object]) -> None:
+        """Do what returns only when every rank has come.
+
+        Raises PeerLost: one does not come.
+        """
+        try:
+            with self.activity.collective():
+                run()
+        except DistganError:
+            raise
+        except RuntimeError as error:
+            raise PeerLost(
+                "another worker does not answer", str(error).splitlines()[0], "The group begins again by itself"
+            ) from error
 
 
 def _dealt(rank: int, size: int, count: int) -> range:
@@ -102,7 +119,7 @@ class ShardMean:
 
     def _all_reduced(self, row: Tensor) -> Tensor:
         if self.group.size > 1:
-            _collective(lambda: dist.all_reduce(row))
+            self.group.collective(lambda: dist.all_reduce(row))
         return row
 
 
@@ -130,14 +147,3 @@ def _fold(roots: dict[Subtree, Tensor], first: int, last: int) -> Tensor:
         return roots[first, last]
     middle = (first + last) // 2
     return _fold(roots, first, middle) + _fold(roots, middle, last)
-
-
-def _collective(run: Callable[[], object]) -> None:
-    try:
-        run()
-    except DistganError:
-        raise
-    except RuntimeError as error:
-        raise PeerLost(
-            "another worker does not answer", str(error).splitlines()[0], "The group begins again by itself"
-        ) from error

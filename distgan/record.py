@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from distgan.config import AnyRun
-from distgan.data import Batches, Chosen, Feed, choose, columns_of, leaks_of, open_store, sample_of
+from distgan.data import Batches, Chosen, Feed, choose, counted, known_of, leaks_of, open_store, sample_of
 from distgan.evaluation import Best, Evaluation, Sets
 from distgan.evaluations import load_evaluation
 from distgan.feed import some_blocks
@@ -42,8 +42,9 @@ class Task:
     def of(cls, config: AnyRun, folder: Path) -> "Task":
         """Open the store and choose.  Raises RecipeError, MissingError, DataError."""
         store = open_store(config.data)
-        sample = sample_of(store, config.data, config.method.columns)
-        return cls(config, folder, store, choose(store, config.data), sample)
+        sample = sample_of(store, config.data, config.method.columns, config.method.labels)
+        chosen = choose(store, config.data)
+        return cls(config, folder, store, chosen, counted(store, chosen.train, sample))
 
     def sets(self, feed: Batches) -> Sets:
         """All samples if they are in memory, else some blocks of them.  feed: of the training samples."""
@@ -53,13 +54,15 @@ class Task:
         def read(rows: Indices) -> Feed | None:
             if len(rows) and not resident:
                 rows = some_blocks(self.store, rows, 4 * samples, seed)
-            columns = columns_of(self.store, rows, self.sample)
-            return Feed(self.store, rows, seed, feed.device, columns=columns) if len(rows) else None
+            known = known_of(self.store, rows, self.sample)
+            return Feed(self.store, rows, seed, feed.device, known=known) if len(rows) else None
 
         train = feed if isinstance(feed, Feed) else read(self.chosen.train)
         assert train is not None, "a run has samples to train on"
         held_out, validation = read(self.chosen.held_out), read(self.chosen.validation)
-        return Sets(train, held_out, validation, self.sample, samples, seed, self.folder)
+        split = self.config.data.split
+        group = self.config.evaluate.groups or (split.by if split else "")
+        return Sets(train, held_out, validation, self.sample, samples, seed, self.folder, group)
 
 
 class Record:
@@ -137,6 +140,8 @@ class Record:
             self.tracker.metrics(found | self.watch.see(found), seen)
             self._remember_best(found, seen)
             for one in self.evaluations:
+                one.keep(seen)
+            for one in self.evaluations if self.config.evaluate.figures else ():
                 for name, figure in one.figures(method, seen).items():
                     self.tracker.figure(name, figure, seen)
 

@@ -10,7 +10,8 @@ from storage.patches import PatchStore
 
 MAY_CHANGE = (
     *("run.images", "run.workers", "run.virtual_shards", "run.cpus", "run.gpus", "run.log", "run.on_nonfinite"),
-    *("run.threads", "data.store", "data.resident"),  # the first may change the last bits; the numerics are compared
+    *("run.threads", "run.memory", "run.compile"),  # these may change the last bits; the numerics are compared
+    *("data.store", "data.resident"),
     *("checkpoint.", "evaluate.", "watch.", "prepare", "register.", "cluster.", "init."),
     *("tune", "fractions"),
 )

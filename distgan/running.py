@@ -20,7 +20,7 @@ from torch import Tensor
 
 from distgan.checkpoint import Checkpoints
 from distgan.config import AnyRun
-from distgan.data import Batches, columns_of
+from distgan.data import Batches, known_of
 from distgan.distributed import Group
 from distgan.evaluation import Best
 from distgan.feed import open_feed
@@ -70,10 +70,13 @@ def run(
     torch.set_num_threads(config.run.threads_per_worker)
     if config.run.reduction == "exact":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        torch.use_deterministic_algorithms(mode=True)
+        if config.run.compile == "off":
+            torch.set_deterministic_debug_mode("error")  # the other call takes a second: it imports the compiler
+        else:
+            torch.use_deterministic_algorithms(mode=True)
     task = Task.of(config, folder)
-    columns = columns_of(task.store, task.chosen.train, task.sample)
-    with closing(open_feed(task.store, task.chosen.train, config, group, device, columns)) as feed:
+    known = known_of(task.store, task.chosen.train, task.sample, config.method.companions)
+    with closing(open_feed(task.store, task.chosen.train, config, group, device, known)) as feed:
         failed: list[int] = []
         while True:
             worker = Worker.start(task, group, feed, heartbeat, strict=strict, other_recipe=other_recipe)

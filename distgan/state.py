@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from distgan.layout import copied
 from storage.errors import DataError
 
 State = dict[str, Tensor]
@@ -82,19 +83,12 @@ def restore(
         for weight, parameter in module.named_parameters():
             # As the optimizer would have made it: on the device (also Adam's step count), and in memory as the weight.
             found = {
-                key: _like(parameter, value)
+                key: copied(value, parameter if value.shape == parameter.shape else value.to(parameter.device))
                 for name, value in state.items()
                 if (key := name.removeprefix(f"optimizer.{network}.{weight}.")) != name and "." not in key
             }
             if found:
                 optimizer.state[parameter] = found
-
-
-def _like(parameter: Tensor, value: Tensor) -> Tensor:
-    """A copy on the parameter's device that, if it has its shape, lies in memory as it does."""
-    if value.shape != parameter.shape:
-        return value.to(parameter.device, copy=True)
-    return torch.empty_like(parameter, dtype=value.dtype, requires_grad=False).copy_(value)
 
 
 def _tensors(

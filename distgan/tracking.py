@@ -4,9 +4,7 @@
 checkpoint, and what lies beyond the checkpoint a run resumes from is cut off: no ghosts.
 """
 
-import contextlib
 import json
-import os
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,6 +12,7 @@ from typing import Any, Protocol
 
 from matplotlib.figure import Figure
 
+from distgan.follower import Follower
 from storage.durable import sync, write_file
 
 LINES = "metrics.jsonl"
@@ -87,31 +86,19 @@ class Latest:
     """Where a run is by its lines, read as they come: each line once, and all again after a rewind."""
 
     def __init__(self, folder: Path) -> None:
-        self.path = folder / LINES
-        self.file: tuple[int, int] | None = None
-        self.offset = self.images_seen = 0
+        self.follower = Follower(folder / LINES)
+        self.images_seen = 0
         self.metrics: dict[str, float] = {}
 
     def read(self) -> tuple[int, dict[str, float]]:
         """The images seen, and the last value of every metric."""
-        with contextlib.suppress(FileNotFoundError), self.path.open("rb") as file:
-            status = os.fstat(file.fileno())
-            if self.file != (status.st_ino, status.st_dev) or status.st_size < self.offset:
-                self._forget()
-                self.file = (status.st_ino, status.st_dev)
-            file.seek(self.offset)
-            for line in file:
-                if not line.endswith(b"\n"):  # still being written
-                    break
-                self.offset += len(line)
-                said = json.loads(line)
-                self.images_seen = max(self.images_seen, said["images_seen"])
-                self.metrics |= said.get("metrics", {})
+        anew, lines = self.follower.read()
+        if anew:
+            self.images_seen, self.metrics = 0, {}
+        for said in map(json.loads, lines):
+            self.images_seen = max(self.images_seen, said["images_seen"])
+            self.metrics |= said.get("metrics", {})
         return self.images_seen, dict(self.metrics)
-
-    def _forget(self) -> None:
-        self.offset = self.images_seen = 0
-        self.metrics = {}
 
 
 def final_metrics(folder: Path) -> dict[str, float]:

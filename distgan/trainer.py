@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from distgan.config import AnyRun
 from distgan.data import Batches
 from distgan.distributed import Group, ShardMean
+from distgan.layout import put_channels_last
 from distgan.method import Method, Step, Turn
 from distgan.nonfinite import Judge
 from distgan.optimizers import make_optimizer, rate_factor
@@ -22,8 +23,6 @@ from distgan.shards import ShardStates
 from distgan.state import State, checksum, collect, digest, restore
 from distgan.turns import Passes, copy
 from storage.errors import InternalError
-
-MEMORY = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 
 Observer = Callable[["Trainer", Mapping[str, Tensor]], bool]
 """Called after each step with the averaged terms, each as it was last found; says whether to go on."""
@@ -37,16 +36,22 @@ class Trainer:
         self.method = method
         self.feed = feed
         self.group = group
-        method.to(memory_format=MEMORY[config.run.memory_format])
+        if config.run.memory_format == "channels_last":
+            put_channels_last(method)
         self.average = deepcopy(method)
         self.average.eval().requires_grad_(False)
         self.optimizers = {
-            name: make_optimizer(config.optimizer[name], method.network(name)) for name in method.networks
+            name: make_optimizer(config.optimizer[name], method.network(name), partial(method.rate, name))
+            for name in method.networks
         }
         self.mean = ShardMean(group, config.run.virtual_shards, config.run.reduction)
         self.shards = ShardStates(method.shard_state(), group, config.run.virtual_shards, feed.device)
         self.passes = Passes(method, self.mean, config.run.precision)
         self.turns = method.turns()
+        if config.run.compile != "off":
+            from distgan.compilation import compiled  # here, for it takes torch a second
+
+            self.turns = compiled(self.turns)
         self.judge = Judge(config.run.on_nonfinite, self.turns, feed.device)
         self.gradient_norms: dict[str, Tensor] = {}
         self.steps = 0
@@ -64,8 +69,11 @@ class Trainer:
     def fit(self, observe: Observer) -> None:
         """Train until the run is done or the observer says stop."""
         terms: dict[str, Tensor] = {}
+        cold = 2 * max(turn.every for turn in self.turns)  # steps until every turn was taken, and is compiled
         while not self.done:
-            terms |= self.step()
+            with self.group.activity.step(hurried=cold <= 0):
+                terms = terms | self.step()
+            cold -= 1
             if not observe(self, terms):
                 return
 
@@ -100,6 +108,7 @@ class Trainer:
             self._set_rate(name)
             self.optimizers[name].step()
             self.optimizers[name].zero_grad()
+        self.method.after_turn(turn.name)
         return found.terms
 
     def _shard(self, shard: int, repeat: int) -> Step:
@@ -111,7 +120,7 @@ class Trainer:
         config = self.config.optimizer[network]
         rate = config.lr * rate_factor(config, self.images_seen, self.config.run.images)
         for group in self.optimizers[network].param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["factor"]
 
     @torch.no_grad()
     def _update_average(self) -> None:

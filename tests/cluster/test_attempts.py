@@ -13,7 +13,9 @@ from cluster.home import Home
 from cluster.session import set_environment
 from distgan.config import read_config
 from distgan.distributed import Group, PeerLost
+from distgan.follower import Follower
 from distgan.pulse import Pulse
+from storage.errors import ServiceError
 
 Settings = dict[str, Any]
 
@@ -71,7 +73,31 @@ def test_a_lost_worker_is_named_with_what_it_last_told(tmp_path: Path) -> None:
     Pulse(tmp_path, Group(1, 2), torch.device("cpu")).beat(4800)
     watcher = attempts._lost_workers(tmp_path)
     watcher.after_exception(None, {0: PeerLost("a", "b", "c"), 1: WorkerHealthCheckTimeoutError()})
-    (told,) = attempts.lost_workers(tmp_path, 0)
+    lines = Follower(tmp_path / attempts.LOST)
+    (told,) = attempts.lost_workers(lines)
     assert told.startswith("worker 1 on ")
     assert told.endswith("gave no sign of life and was given up after 4,800 images")
-    assert attempts.lost_workers(tmp_path, 1) == []
+    assert attempts.lost_workers(lines) == []
+
+
+def test_a_worker_that_ended_itself_is_named_with_its_own_reason(tmp_path: Path) -> None:
+    class WorkerHealthCheckFailedError(Exception):
+        """Named as Ray's."""
+
+    place = tmp_path / "pulses" / "0.json"
+    place.parent.mkdir()
+    place.write_text(json.dumps({"node": "n7", "pid": 5, "images_seen": 64, "how": "hung in batch and was ended"}))
+    attempts._lost_workers(tmp_path).after_exception(None, {0: WorkerHealthCheckFailedError()})
+    (told,) = attempts.lost_workers(Follower(tmp_path / attempts.LOST))
+    assert told == "worker 0 on n7 (process 5) hung in batch and was ended after 64 images"
+
+
+def test_giving_up_says_what_happened_to_the_last_worker(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attempts, "run", failing(PeerLost("a", "b", "c"), []))
+    line = {"rank": 1, "node": "n7", "pid": 5, "images_seen": 64, "how": "hung in batch and was ended"}
+    (Path(settings["folder"]) / attempts.LOST).write_text(json.dumps(line) + "\n")
+    for _ in range(attempts.ATTEMPTS_WITHOUT_PROGRESS):
+        with pytest.raises(PeerLost):
+            attempts.worker(settings)
+    with pytest.raises(ServiceError, match=r"in between; worker 1 on n7 \(process 5\) hung in batch"):
+        attempts.worker(settings)

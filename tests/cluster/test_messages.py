@@ -36,13 +36,17 @@ def test_what_was_told_before_is_not_told_again(tmp_path: Path) -> None:
         assert new.read() == [text]
 
 
-def test_a_line_that_is_being_written_is_left_for_the_next_time(tmp_path: Path) -> None:
-    new = NewWarnings(tmp_path)
-    with (tmp_path / WARNINGS).open("w") as file:
-        for text, read in (("one\ntw", ["one"]), ("o", []), ("\n", ["two"])):
-            file.write(text)
-            file.flush()
-            assert new.read() == read
+def test_what_several_workers_warn_of_is_told_once_and_what_one_does_with_its_rank(tmp_path: Path) -> None:
+    new = NewWarnings(tmp_path, 3)
+    for _ in range(2):  # attempts
+        for rank in range(3):
+            with warnings_kept(tmp_path, rank):
+                LOGGER.warning("the checkpoint is damaged")
+                if rank == 2:
+                    LOGGER.warning("CPU capability AVX512 -> AVX2")
+    assert (tmp_path / WARNINGS).exists()
+    assert new.read() == ["the checkpoint is damaged", "worker 2: CPU capability AVX512 -> AVX2"]
+    assert new.read() == []
 
 
 def test_nothing_is_written_where_there_is_no_warning(tmp_path: Path) -> None:

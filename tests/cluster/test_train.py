@@ -17,11 +17,12 @@ import torch
 from cluster.home import Home
 from cluster.registry import list_versions, resolve
 from cluster.tracking import connect
-from cluster.train import train
+from cluster.train import _stopping_at_signals, train
 from distgan.checkpoint import Checkpoints
 from distgan.config import read_config
 from distgan.distributed import Group
 from distgan.model import load_model
+from distgan.pulse import STOP
 from distgan.running import run
 from storage.errors import RecipeError
 
@@ -141,6 +142,21 @@ def test_a_signal_to_all_processes_of_a_run_commits_a_checkpoint(recipe: Path, h
     assert finish(start(recipe, "--resume"))["state_sha256"] == golden
 
 
+def test_a_signal_asks_to_stop_and_only_one_that_comes_later_ends_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, before = [100.0], signal.getsignal(signal.SIGUSR1)
+    monkeypatch.setattr("cluster.train.time.monotonic", lambda: now[0])
+    with _stopping_at_signals(tmp_path):
+        for number in (signal.SIGUSR1, signal.SIGTERM):  # as a scheduler sends them to a job and to its processes
+            signal.raise_signal(number)
+            assert (tmp_path / STOP).read_text().startswith(f"signal {signal.SIGUSR1.value} at ")
+        now[0] += 5
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGTERM)
+    assert signal.getsignal(signal.SIGUSR1) is before
+
+
 @pytest.mark.slow
 def test_a_paused_worker_is_waited_for_and_a_hung_one_is_named_and_replaced(
     recipe: Path, home: Home, golden: str, monkeypatch: pytest.MonkeyPatch
@@ -167,6 +183,20 @@ def test_a_paused_worker_is_waited_for_and_a_hung_one_is_named_and_replaced(
     assert json.loads(line)["pid"] == hung.pid
     assert f"(process {hung.pid}) gave no sign of life and was given up after" in err
     assert not hung.is_running(), "it keeps no memory of a GPU"
+
+
+@pytest.mark.slow
+def test_a_worker_whose_training_hangs_is_named_with_the_place_and_replaced(
+    recipe: Path, home: Home, golden: str, tmp_path: Path
+) -> None:
+    program = [sys.executable, str(Path(__file__).with_name("hanging_worker.py")), "400", str(tmp_path / "hung"), "8"]
+    process = subprocess.run([*program, "train", str(recipe), "--json"], capture_output=True, text=True, timeout=400)
+    assert process.returncode == 0, process.stderr
+    assert json.loads(process.stdout.splitlines()[-1])["state_sha256"] == golden
+    (line,) = (home.run("tiny") / "lost.jsonl").read_text().splitlines()
+    assert json.loads(line)["rank"] == 1
+    assert "dead_locked (hanging_worker.py:" in json.loads(line)["how"]
+    assert f"(process {json.loads(line)['pid']}) hung in " in process.stderr
 
 
 @pytest.mark.parametrize("cpus", [1, os.cpu_count()])

@@ -94,7 +94,7 @@ def test_who_follows_a_run_reads_each_line_once(tracker: JsonlTracker, monkeypat
     assert latest.read() == (48, {"loss": 4.8})
     read = []
     monkeypatch.setattr(
-        "distgan.tracking.json.loads", lambda line: read.append(line) or json.JSONDecoder().decode(line.decode())
+        "distgan.tracking.json.loads", lambda line: read.append(line) or json.JSONDecoder().decode(line)
     )
     assert latest.read() == (48, {"loss": 4.8})
     tracker.metrics({"kid": 0.5}, 64)

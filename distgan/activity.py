@@ -1,0 +1,37 @@
+"""What the training thread of this process is at, so that another thread can see whether it hangs."""
+
+import contextlib
+from collections.abc import Iterator
+
+
+class Activity:
+    """Told by the thread that trains, at no cost; anybody may look.
+
+    moves: how many beginnings and ends of steps and of collectives there were. They are the same on every
+        rank, so those with the fewest moves are the ones that the others wait for.
+    hurried: it is in a step, and so should move soon; else it starts, evaluates, compiles or writes.
+    waits: it is in a collective.
+    """
+
+    def __init__(self) -> None:
+        self.moves = 0
+        self.hurried = False
+        self.waits = False
+
+    @contextlib.contextmanager
+    def step(self, *, hurried: bool) -> Iterator[None]:
+        """Around a step of training."""
+        self.moves, self.hurried = self.moves + 1, hurried
+        try:
+            yield
+        finally:
+            self.moves, self.hurried = self.moves + 1, False
+
+    @contextlib.contextmanager
+    def collective(self) -> Iterator[None]:
+        """Around what returns only when every rank has come."""
+        self.moves, self.waits = self.moves + 1, True
+        try:
+            yield
+        finally:
+            self.moves, self.waits = self.moves + 1, False
