@@ -110,7 +110,7 @@ def read_prepare(recipe: Path, overrides: Sequence[str] = ()) -> tuple[Prepare, 
         config = config_from_tables(tables, str(recipe))
         found, store = config.prepare, config.data.store
     else:
-        alone = _validated(StoresAlone, tables, str(recipe))
+        alone = validated(StoresAlone, tables, str(recipe))
         found, store = alone.prepare, alone.data.store
     if found is None:
         raise RecipeError(f"{recipe} does not say how to prepare", "no [prepare]", "Add that table")
@@ -127,6 +127,14 @@ def read_tables(recipe: Path, overrides: Sequence[str] = ()) -> Tables:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except NOT_TOML as error:
         raise RecipeError(f"{path} is not a TOML file", str(error), "Mend that line") from None
+    for override in overrides:
+        apply_override(tables, override)
+    return tables
+
+
+def set_from(overrides: Sequence[str]) -> Tables:
+    """The tables that overrides make where there is no recipe, unchecked."""
+    tables: Tables = {}
     for override in overrides:
         apply_override(tables, override)
     return tables
@@ -171,13 +179,21 @@ def config_from_tables(tables: Mapping[str, Any], origin: str) -> AnyRun:
     merged = _merge(kind.presets[preset], tables)
     merged["optimizer"] = _per_network(merged.get("optimizer", {}), kind.networks)
     _check_names("init", merged.get("init"), kind.networks)
-    return _validated(RunConfig[kind.Config], merged, origin)  # type: ignore[name-defined]
+    config: AnyRun = validated(RunConfig[kind.Config], merged, origin)  # type: ignore[name-defined]
+    if config.method.strata not in ("", config.data.strata):
+        raise RecipeError(
+            f"{config.method.name} wants equally many of each class in a batch",
+            f"data.strata is {config.data.strata!r}, and its classes are those of {config.method.strata!r}",
+            f'Set data.strata = "{config.method.strata}"',
+        )
+    return config
 
 
 Model = TypeVar("Model", bound=Section)
 
 
-def _validated(model: type[Model], tables: Mapping[str, Any], origin: str) -> Model:
+def validated(model: type[Model], tables: Mapping[str, Any], origin: str) -> Model:
+    """Tables as that model.  origin: where they came from.  Raises RecipeError: some keys are wrong; it names each."""
     try:
         return model.model_validate(tables)
     except ValidationError as error:

@@ -2,16 +2,18 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
+import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from distgan.augment import augmented
+from distgan.augment import augmented, moved
+from distgan.companions import Places, companions_of, one_of_each
 from distgan.method import Batch, Sample
 from distgan.sections import Augment, Data, Draw, Split
 from storage.errors import DataError, RecipeError
@@ -22,8 +24,6 @@ from storage.shares import drawn
 from storage.split import Mask, column_values, fold_of, held_out, left_out, matching, share
 
 PLAIN = Augment()
-Columns = Mapping[str, Tensor]
-"""N each, by name."""
 
 
 @dataclass(frozen=True)
@@ -76,13 +76,20 @@ def choose(store: PatchStore, data: Data) -> Chosen:
     return chosen
 
 
-def sample_of(store: PatchStore, data: Data, columns: tuple[str, ...] = ()) -> Sample:
+def sample_of(store: PatchStore, data: Data, columns: tuple[str, ...] = (), labels: tuple[str, ...] = ()) -> Sample:
     """What the samples are, with the classes of these columns: all that occur in data.subset, sorted.
 
-    Raises RecipeError: there is no such column.  Raises DataError: a sample has no value in it.
+    Raises RecipeError: there is no such column or label image.  Raises DataError: a sample has no value in it.
     """
     wanted = matching(store.obs, data.subset)
-    return Sample(store.shape[1:], store.channels, {name: _classes(store, name, wanted) for name in columns})
+    if missing := [name for name in labels if name not in store.labels]:
+        raise RecipeError(
+            f"{store.path} has no label image {missing[0]!r}",
+            f"it has {', '.join(store.labels) or 'none'}",
+            "Name one of these, or prepare from images that have labels",
+        )
+    classes = {name: _classes(store, name, wanted) for name in columns}
+    return Sample(store.shape[1:], store.channels, classes, labels=labels)
 
 
 def _classes(store: PatchStore, name: str, wanted: Mask) -> tuple[str, ...]:
@@ -97,19 +104,45 @@ def _classes(store: PatchStore, name: str, wanted: Mask) -> tuple[str, ...]:
     return () if numbers else tuple(sorted({str(value) for value in values}))
 
 
-def columns_of(store: PatchStore, rows: Indices, sample: Sample) -> dict[str, Tensor]:
-    """The columns of these rows as `distgan.method.Batch` has them."""
-    found = {}
-    for name, classes in sample.classes.items():
-        column = column_values(store.obs, name)
-        values = [column[row] for row in rows]
-        number = {known: index for index, known in enumerate(classes)}
-        found[name] = (
-            torch.tensor([number[str(value)] for value in values])
-            if classes
-            else torch.tensor(values, dtype=torch.float32)
-        )
-    return found
+def counted(store: PatchStore, rows: Indices, sample: Sample) -> Sample:
+    """The same, with how many of these rows are of each class."""
+    counts = {
+        name: torch.bincount(_values(store, name, rows, of), minlength=len(of))
+        for name, of in sample.classes.items()
+        if of
+    }
+    return replace(sample, counts={name: tuple(count.tolist()) for name, count in counts.items()})
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of some samples besides their images, in their order, as `distgan.method.Batch` has it.
+
+    columns: N each.  labels: N H W or N D H W each, in the dtype of the store.  companions: places among the samples.
+    """
+
+    columns: Mapping[str, Tensor] = field(default_factory=dict)
+    labels: Mapping[str, Patches] = field(default_factory=dict)
+    companions: Places | None = None
+
+
+def known_of(store: PatchStore, rows: Indices, sample: Sample, companions: str = "") -> Known:
+    """What the sample says that comes along, of these rows; label images are read into memory.
+
+    companions: the column of every class of which a look-alike comes along; "" is none.
+    """
+    columns = {name: _values(store, name, rows, classes) for name, classes in sample.classes.items()}
+    places = companions_of(store, rows, companions, sample.classes[companions]) if companions else None
+    return Known(columns, {name: store.read(rows, name) for name in sample.labels}, places)
+
+
+def _values(store: PatchStore, name: str, rows: Indices, classes: tuple[str, ...]) -> Tensor:
+    column = column_values(store.obs, name)
+    values = [column[row] for row in rows]
+    if not classes:
+        return torch.tensor(values, dtype=torch.float32)
+    number = {known: index for index, known in enumerate(classes)}
+    return torch.tensor([number[str(value)] for value in values], dtype=torch.int64)
 
 
 def _drawn(store: PatchStore, data: Data, draw: Draw, among: Mask) -> Mask:
@@ -146,6 +179,9 @@ def leaks_of(store: PatchStore, chosen: Chosen, data: Data) -> Leaks:
     return leaks(store.obs.take(chosen.train), store.obs.take(chosen.held_out), columns)
 
 
+NOTHING = Known()
+
+
 class Batches(ABC):
     """Batches of training samples, by their position in an endless stream of samples.
 
@@ -157,24 +193,43 @@ class Batches(ABC):
 
     order: Order
 
-    def __init__(
-        self, store: PatchStore, seed: int, device: torch.device, augment: Augment, columns: Columns | None
-    ) -> None:
+    def __init__(self, store: PatchStore, seed: int, device: torch.device, augment: Augment, known: Known) -> None:
         self.value_range = store.value_range
         self.seed = seed
         self.device = device
         self.augment = augment
-        self.columns = {name: values.to(device) for name, values in (columns or {}).items()}
+        self.known = known
 
     def batch(self, position: int, count: int) -> Batch:
         """The samples at `position` .. `position + count` of the stream."""
         images = to_unit_range(self.stored(position, count), self.value_range, self.device)
-        known = self._known(self.order.take(position, count)) if self.columns else {}
-        return Batch(augmented(images, self.augment, self.seed, position), known)
+        columns, labels = self._known_at(position, count)
+        labels = {name: moved(label, self.augment, self.seed, position) for name, label in labels.items()}
+        companions = self.companions(position, count)
+        if companions is None:
+            return Batch(augmented(images, self.augment, self.seed, position), columns, labels)
+        all_channels = torch.cat([images[:, None], companions], 1)
+        moved_together = augmented(all_channels.flatten(1, 2), self.augment, self.seed, position)
+        images, companions = moved_together.unflatten(1, all_channels.shape[1:3]).tensor_split((1,), 1)
+        return Batch(images[:, 0], columns, labels, companions)
 
-    def _known(self, rows: Indices) -> dict[str, Tensor]:
-        places = torch.from_numpy(rows).to(self.device)
-        return {name: values[places] for name, values in self.columns.items()}
+    def companions(self, position: int, count: int) -> Tensor | None:
+        """Their look-alikes of every class, N P C H W, not augmented; None where none come along."""
+        return None
+
+    def _known_at(self, position: int, count: int) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        if not self.known.columns and not self.known.labels:
+            return {}, {}
+        return self._known(self.order.take(position, count))
+
+    def _known(self, rows: Indices) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        places = torch.from_numpy(rows)
+        columns = {name: values[places].to(self.device) for name, values in self.known.columns.items()}
+        labels = {
+            name: torch.from_numpy(pixels[rows].astype(np.int64)).to(self.device)
+            for name, pixels in self.known.labels.items()
+        }
+        return columns, labels
 
     @abstractmethod
     def stored(self, position: int, count: int) -> Patches | Tensor:
@@ -188,7 +243,7 @@ class Feed(Batches):
     """Batches of samples that are all at hand, in memory or on the device.
 
     images: those of `rows`, read from the store if not given; uint16 ones on a device look like int16.
-    order: in which they come; truly shuffled if not given.  columns: of `rows`, as of `columns_of`.
+    order: in which they come; truly shuffled if not given.  known: of `rows`.
     """
 
     def __init__(
@@ -201,9 +256,10 @@ class Feed(Batches):
         images: Patches | Tensor | None = None,
         order: Order | None = None,
         augment: Augment = PLAIN,
-        columns: Columns | None = None,
+        known: Known = NOTHING,
     ) -> None:
-        super().__init__(store, seed, device, augment, columns)
+        super().__init__(store, seed, device, augment, known)
+        self.store, self.store_rows = store, rows
         self.images = store.read(rows) if images is None else images
         self.order = Sampler(len(rows), seed) if order is None else order
 
@@ -211,9 +267,22 @@ class Feed(Batches):
         """The samples at `position` .. `position + count` of the stream, as the store has them."""
         return self._gathered(self.order.take(position, count))
 
+    @property
+    def obs(self) -> pa.Table:
+        """The metadata of its samples, one row each."""
+        return self.store.obs.take(self.store_rows)
+
+    def companions(self, position: int, count: int) -> Tensor | None:
+        """Their look-alikes of every class, N P C H W, not augmented; None where none come along."""
+        if self.known.companions is None:
+            return None
+        places = one_of_each(self.known.companions, self.order.take(position, count), self.seed, position)
+        found = to_unit_range(self._gathered(places.reshape(-1)), self.value_range, self.device)
+        return found.unflatten(0, places.shape)
+
     def rows(self, rows: Indices) -> Batch:
         """These samples of the feed, whatever the stream says, not augmented."""
-        return Batch(to_unit_range(self._gathered(rows), self.value_range, self.device), self._known(rows))
+        return Batch(to_unit_range(self._gathered(rows), self.value_range, self.device), *self._known(rows))
 
     def _gathered(self, rows: Indices) -> Patches | Tensor:
         if isinstance(self.images, Tensor):

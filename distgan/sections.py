@@ -28,7 +28,8 @@ class Run(Section):
     on_nonfinite: when a turn's mean loss or gradient is not a finite number: "stop"; "skip" the turn, so that nothing
     moves; or "rewind" to the last checkpoint, and skip it if it fails again there, three times at most.
     precision: in which losses are computed; weights and their gradients stay float32.
-    memory_format: in which order weights of N C H W lie in memory; "channels_last" is often faster, to other last bits.
+    memory_format: in which order weights of N C H W lie in memory; "channels_last" gives other last bits.
+    compile: "default" makes machine code of the losses by torch.compile, also to other last bits.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Run(Section):
     on_nonfinite: Literal["stop", "skip", "rewind"] = "stop"
     precision: Literal["float32", "bfloat16"] = "float32"
     memory_format: Literal["contiguous", "channels_last"] = "contiguous"
+    compile: Literal["off", "default"] = "off"
     log_every_images: int = Field(10_000, gt=0)
 
     @field_validator("name")
@@ -206,14 +208,18 @@ class Augment(Section):
 class Optimizer(Section):
     """`[optimizer]` and `[optimizer.NETWORK]`.
 
-    schedule: of the learning rate over the run; "linear" and "cosine" end at zero.
+    schedule: of the learning rate over the run; "linear" and "cosine" end at zero, "staircase" multiplies it by `decay`
+    after every `decay_images`.  hold: share of the run after which "linear" and "cosine" begin.
     """
 
     kind: Literal["adam", "rmsprop", "sgd"] = "adam"
     lr: float = Field(gt=0)
     betas: tuple[Decay, Decay] = (0.9, 0.999)
-    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    schedule: Literal["constant", "linear", "cosine", "staircase"] = "constant"
+    decay: float = Field(1.0, gt=0, le=1)
+    decay_images: int = Field(10_000, gt=0)
     warmup_images: int = Field(0, ge=0)
+    hold: float = Field(0.0, ge=0, lt=1)
 
 
 class Ema(Section):
@@ -243,16 +249,19 @@ class Init(Section):
 class Evaluate(Section):
     """`[evaluate]`: what is measured along the run.  metrics: files of `distgan.evaluations`.
 
-    samples: images on each side of a comparison.  best: the metric whose best checkpoint is kept besides the newest;
+    samples: images on each side of a comparison.  groups: the metadata column whose groups an interval draws again; by
+    default that of data.split.  best: the metric whose best checkpoint is kept besides the newest;
     "headline" is that of the first of `metrics`, "" is none.  patience: the run ends after so many evaluations
-    without a better one; 0 is never.
+    without a better one; 0 is never.  figures: whether they are drawn.
     """
 
     metrics: tuple[str, ...] = Field(("kid",), min_length=1)
     every_images: int = Field(gt=0)
     samples: int = Field(2000, ge=100)
+    groups: str = ""
     best: str = "headline"
     patience: int = Field(0, ge=0)
+    figures: bool = True
 
     @field_validator("metrics")
     @classmethod

@@ -1,1 +1,1 @@
-"""Searches over recipes. Empty until they come: nothing here yet, and nothing pretends to be."""
+"""Many runs of one recipe: searches over its settings, and sweeps over shares of its labels. Knows cluster."""
