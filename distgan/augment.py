@@ -61,12 +61,7 @@ def augmented(images: Tensor, augment: Augment, seed: int, position: int) -> Ten
     stream.
     """
     bits = random_bits(seed, position, len(images))
-    if augment.flip:
-        images = _where(bits & 1, images.flip(-1), images)
-        images = _where(bits & 2, images.flip(-2), images)
-    if augment.quarter_turns:
-        images = _where(bits & 4, images.flip(-2, -1), images)
-        images = _where(bits & 8, images.rot90(1, (-2, -1)), images)
+    images = _turned(images, augment, bits)
     if augment.shift_px:
         images = _shifted(images, augment, bits)
     if augment.blur_px:
@@ -75,6 +70,26 @@ def augmented(images: Tensor, augment: Augment, seed: int, position: int) -> Ten
         images = _brightened(images, augment, bits)
     if augment.noise or augment.shot_noise:
         images = _noisy(images, augment, bits)
+    return images
+
+
+def moved(labels: Tensor, augment: Augment, seed: int, position: int) -> Tensor:
+    """Label images, N H W or N D H W, in the places to which `augmented` brings their images; nought comes in as black.
+
+    A shift by parts of a pixel is rounded: labels have no values in between.
+    """
+    bits = random_bits(seed, position, len(labels))
+    found = _turned(labels[:, None], augment, bits)
+    return (_shifted(found, augment, bits, nearest=True, black=0) if augment.shift_px else found)[:, 0]
+
+
+def _turned(images: Tensor, augment: Augment, bits: NDArray[np.uint64]) -> Tensor:
+    if augment.flip:
+        images = _where(bits & 1, images.flip(-1), images)
+        images = _where(bits & 2, images.flip(-2), images)
+    if augment.quarter_turns:
+        images = _where(bits & 4, images.flip(-2, -1), images)
+        images = _where(bits & 8, images.rot90(1, (-2, -1)), images)
     return images
 
 
@@ -146,21 +161,26 @@ def _where(chosen: NDArray[Any], changed: Tensor, images: Tensor) -> Tensor:
     return torch.where(mask.view(-1, *[1] * (images.ndim - 1)), changed, images)
 
 
-def _shifted(images: Tensor, augment: Augment, bits: NDArray[np.uint64]) -> Tensor:
+def _shifted(
+    images: Tensor, augment: Augment, bits: NDArray[np.uint64], *, nearest: bool = False, black: int = -1
+) -> Tensor:
     draws = _strengths(bits, SHIFT, augment.shift_probability, 2)
     most = augment.shift_px
     shifts = draws * most if augment.subpixel else np.rint(draws * (most + 0.5)).clip(-most, most)
+    shifts = np.rint(shifts) if nearest else shifts
     for axis in (-2, -1):
         whole = np.floor(shifts[:, axis])
-        near = _moved(images, axis, whole, augment.border)
-        if augment.subpixel:
+        near = _moved(images, axis, whole, augment.border, black)
+        if augment.subpixel and not nearest:
             part = _per_channel((shifts[:, axis] - whole)[:, None], images)
-            near = near + part * (_moved(images, axis, whole + 1, augment.border) - near)
+            near = near + part * (_moved(images, axis, whole + 1, augment.border, black) - near)
         images = near
     return images
 
 
-def _moved(images: Tensor, axis: int, by: NDArray[np.float64], border: Literal["reflect", "black"]) -> Tensor:
+def _moved(
+    images: Tensor, axis: int, by: NDArray[np.float64], border: Literal["reflect", "black"], black: int
+) -> Tensor:
     """Each image moved along an axis by its own whole number of pixels."""
     last = images.shape[axis] - 1
     shifts = torch.from_numpy(by.astype(np.int64)).to(images.device)
@@ -170,7 +190,7 @@ def _moved(images: Tensor, axis: int, by: NDArray[np.float64], border: Literal["
     places = places.view(shape)
     reflected = last - (last - places.abs()).abs()
     found = images.gather(axis, reflected.expand_as(images))
-    return found if border == "reflect" else torch.where((places >= 0) & (places <= last), found, -1.0)
+    return found if border == "reflect" else torch.where((places >= 0) & (places <= last), found, black)
 
 
 def _blur_radius(augment: Augment) -> int:

@@ -19,6 +19,7 @@ class Sets:
     """The images of a run, not augmented, and where the run keeps its files.
 
     held_out, validation: None where the recipe sets none aside.  samples: images on each side of a comparison.
+    group: the metadata column of what is drawn again for intervals; "" is each image by itself.
     """
 
     train: Feed
@@ -28,6 +29,7 @@ class Sets:
     samples: int
     seed: int
     folder: Path
+    group: str = ""
 
 
 class Evaluation(ABC):
@@ -37,7 +39,7 @@ class Evaluation(ABC):
     before their last "/", of which less is better.
     """
 
-    headline: ClassVar[str]
+    headline: str
     lower: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, sets: Sets) -> None:
@@ -54,6 +56,9 @@ class Evaluation(ABC):
     @abstractmethod
     def measure(self, method: Method) -> dict[str, float]:
         """Measured along the run and at its end."""
+
+    def keep(self, images_seen: int) -> None:  # noqa: B027 - most keep numbers alone
+        """Write what else was found to the folder of the run, after `measure`."""
 
     def figures(self, method: Method, images_seen: int) -> dict[str, Figure]:
         """For people to look at, after `measure`."""

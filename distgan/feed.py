@@ -15,7 +15,7 @@ from torch import Tensor
 
 from distgan.augment import check_augment
 from distgan.config import AnyRun
-from distgan.data import PLAIN, Batches, Columns, Feed
+from distgan.data import NOTHING, PLAIN, Batches, Feed, Known
 from distgan.distributed import Group
 from distgan.sections import Augment, Data
 from storage.errors import RecipeError
@@ -34,11 +34,12 @@ def open_feed(
     config: AnyRun,
     group: Group,
     device: torch.device,
-    columns: Columns | None = None,
+    known: Known = NOTHING,
 ) -> Batches:
     """The training samples of a run, where data.resident says or, by default, where they fit.
 
-    Raises RecipeError: they do not fit there, or cannot be augmented or stratified as asked.
+    Raises RecipeError: they do not fit there, or cannot be augmented or stratified as asked, or not read from the disk
+    with their look-alikes.
     """
     check_augment(config.augment, store.shape)
     seed, augment = config.run.seed, config.augment
@@ -46,13 +47,19 @@ def open_feed(
     place = residence(store, len(rows), config.data, device)
     # A stream has an order of its own, so all workers follow the first.
     if group.first_decides(torch.tensor(int(place == "stream"), device=device)).item():
-        return StreamFeed(store, rows, seed, device, config.run.batch_size, config.run.virtual_shards, augment, columns)
+        if known.companions is not None:
+            raise RecipeError(
+                "look-alikes of every class cannot be read along with a stream",
+                f"data.resident = {config.data.resident!r}, and {len(rows):,} samples",
+                'Set data.resident = "memory", or choose fewer with data.subset',
+            )
+        return StreamFeed(store, rows, seed, device, config.run.batch_size, config.run.virtual_shards, augment, known)
     if place == "device":
         images = on_device(store, rows, device)
-        return Feed(store, rows, seed, device, images=images, order=order, augment=augment, columns=columns)
+        return Feed(store, rows, seed, device, images=images, order=order, augment=augment, known=known)
     if group.size > 1:
-        return SharedFeed(store, rows, seed, device, order, augment, columns)
-    return Feed(store, rows, seed, device, order=order, augment=augment, columns=columns)
+        return SharedFeed(store, rows, seed, device, order, augment, known)
+    return Feed(store, rows, seed, device, order=order, augment=augment, known=known)
 
 
 def residence(store: PatchStore, count: int, data: Data, device: torch.device) -> Residence:
@@ -76,11 +83,11 @@ class SharedFeed(Feed):
         device: torch.device,
         order: Order | None = None,
         augment: Augment = PLAIN,
-        columns: Columns | None = None,
+        known: Known = NOTHING,
     ) -> None:
         self._shared = shared_copy(store, rows)
         images = self._shared.array
-        super().__init__(store, rows, seed, device, images=images, order=order, augment=augment, columns=columns)
+        super().__init__(store, rows, seed, device, images=images, order=order, augment=augment, known=known)
 
     def close(self) -> None:
         """Give the copy back; the last process removes it."""
@@ -105,9 +112,9 @@ class StreamFeed(Batches):
         batch: int,
         shards: int,
         augment: Augment = PLAIN,
-        columns: Columns | None = None,
+        known: Known = NOTHING,
     ) -> None:
-        super().__init__(store, seed, device, augment, columns)
+        super().__init__(store, seed, device, augment, known)
         self._stream = Stream(store, rows, batch, shards, seed)
         self.order = self._stream.sampler
 

@@ -38,9 +38,12 @@ def initialise(method: Method, given: Mapping[str, Init]) -> None:
 
 def _take(method: Method, name: str, weights: Mapping[str, torch.Tensor]) -> None:
     network = method.network(name)
-    anew = tuple(f"{part}." for part in method.anew)
-    wanted = {key: tuple(value.shape) for key, value in network.state_dict().items() if not key.startswith(anew)}
-    found = {key: tuple(value.shape) for key, value in weights.items() if not key.startswith(anew)}
+
+    def shapes(state: Mapping[str, torch.Tensor]) -> dict[str, tuple[int, ...]]:
+        anew = {key for key in state for part in method.anew if f"{key}.".startswith(f"{part}.")}
+        return {key: tuple(value.shape) for key, value in state.items() if key not in anew}
+
+    wanted, found = shapes(network.state_dict()), shapes(weights)
     if wanted != found:
         key = min(key for key in wanted.keys() | found.keys() if wanted.get(key) != found.get(key))
         raise RecipeError(

@@ -7,6 +7,7 @@ so that the same draw is made whatever process, worker number or restart compute
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
@@ -22,12 +23,15 @@ class Sample:
     """What every sample of a set is.
 
     shape: C H W, or C D H W.  channels: their names.  classes: of each metadata column that comes along, the names of
-    its classes in order; none for a column of numbers.
+    its classes in order; none for a column of numbers.  labels: names of the label images that come along.  counts:
+    training samples of each class of a column, if known.
     """
 
     shape: tuple[int, ...]
     channels: tuple[str, ...] = ()
     classes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    labels: tuple[str, ...] = ()
+    counts: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -35,10 +39,14 @@ class Batch:
     """Real images, N C H W float32 in [-1, 1], and what is known of them.
 
     columns: by the name of a metadata column, the number of each image's class (N, int64) or its value (N, float32).
+    labels: by the name of a label image, its pixels (N H W or N D H W, int64), moved as the image was.
+    companions: of every class a look-alike of each image (N P C H W), moved as the image was; itself of its own class.
     """
 
     images: Tensor
     columns: Mapping[str, Tensor] = field(default_factory=dict)
+    labels: Mapping[str, Tensor] = field(default_factory=dict)
+    companions: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.images)
@@ -49,8 +57,8 @@ class Step:
     """What a loss may know: one virtual shard of a batch, how far the run is, and named noise.
 
     images_seen: real images of the run before this batch.  shard: index of the virtual shard.
-    repeat: 0 .. times - 1 within the turn.  number: of batches before this one.  state: what the method keeps for this shard; assign a new tensor to a
-    name, never write into the old one: a turn that is not taken must leave no trace.
+    repeat: 0 .. times - 1 within the turn.  number: of batches before this one.  state: what the method keeps for this
+    shard; assign a new tensor to a name, never write into the old one: a turn that is not taken must leave no trace.
     """
 
     batch: Batch
@@ -124,19 +132,35 @@ class MethodConfig(BaseModel):
         """The metadata columns that its losses read: they come along in every batch."""
         return ()
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The label images that its losses read: they come along in every batch."""
+        return ()
+
+    @property
+    def companions(self) -> str:
+        """The column of every class of which a look-alike comes along in every batch; "" is none."""
+        return ""
+
+    @property
+    def strata(self) -> str:
+        """The column of every class of which a batch must have equally many; "" is none."""
+        return ""
+
 
 class Method(nn.Module, ABC):
     """A published model, as the trainer sees it.
 
     Config: its keys in a recipe.  networks: its networks, in a fixed order.  averaged: those of which a moving
-    average is kept.  anew: parts of networks that never come out of another model.  presets: recipe tables that a
-    recipe may begin from, by name.
+    average is kept.  least_channels: that its images must have.  anew: parts of networks that never come out of another
+    model.  presets: recipe tables that a recipe may begin from, by name.
     """
 
     Config: ClassVar[type[MethodConfig]]
     networks: ClassVar[tuple[str, ...]]
     averaged: ClassVar[tuple[str, ...]] = ()
-    anew: ClassVar[tuple[str, ...]] = ()
+    least_channels: ClassVar[int] = 1
+    anew: tuple[str, ...] = ()
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"default": {}}
 
     def __init__(self, config: Any, sample: Sample) -> None:
@@ -162,6 +186,13 @@ class Method(nn.Module, ABC):
         It is not called after a step of which a turn was skipped because it was not finite.
         """
 
+    def after_turn(self, turn: str) -> None:
+        """Change weights that a turn has just moved (clip them), by nothing but what they are."""
+
+    def rate(self, network: str, weight: str) -> float:
+        """By what the learning rate of this weight of a network is multiplied."""
+        return 1.0
+
     def preview(self, step: Step) -> Tensor:
         """As many images as the batch has, N C H W in [-1, 1], for people and metrics to look at.
 
@@ -171,6 +202,15 @@ class Method(nn.Module, ABC):
             f"{self.config.name} makes no images",
             "it was asked for samples",
             "Set evaluate.metrics, or take a generator",
+        )
+
+    def representation(self, images: Tensor) -> Tensor:
+        """What the method knows of each image, N D: of images N C H W in [-1, 1], always the same of the same image.
+
+        Raises RecipeError: the method has none.
+        """
+        raise RecipeError(
+            f"{self.config.name} has no representation", "it was asked for one", "Take a method of docs/methods.md"
         )
 
     def network(self, name: str) -> nn.Module:
@@ -183,8 +223,29 @@ class Method(nn.Module, ABC):
             yield from (p for p in self.network(name).parameters() if p.requires_grad)
 
 
+@contextmanager
+def evaluated(network: nn.Module) -> Iterator[nn.Module]:
+    """The network uses its running statistics meanwhile, and moves none of them."""
+    modes = [(module, module.training) for module in network.modules()]
+    network.eval()
+    try:
+        yield network
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
 def build(kind: type[Method], config: MethodConfig, sample: Sample, seed: int) -> Method:
-    """A method with the initial weights of that seed, whatever was drawn before."""
+    """A method with the initial weights of that seed, whatever was drawn before.
+
+    Raises RecipeError: it has no networks for such samples.
+    """
+    if sample.shape[0] < kind.least_channels:
+        raise RecipeError(
+            f"{config.name} relates the channels of an image to its first",
+            f"images of {sample.shape[0]} channel(s), and {kind.least_channels} are needed",
+            "Prepare images of more channels, or choose another method",
+        )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return kind(config, sample)

@@ -59,6 +59,7 @@ def save_model(target: Path, trainer: Trainer, store: PatchStore, metrics: dict[
         "image_shape": list(trainer.method.sample.shape),
         "channels": list(store.channels),
         "classes": trainer.method.sample.classes,
+        "labels": list(trainer.method.sample.labels),
         "dtype": store.dtype,
         "value_range": list(store.value_range),
         "pixel_um": list(store.pixel_um),
@@ -75,7 +76,12 @@ def save_model(target: Path, trainer: Trainer, store: PatchStore, metrics: dict[
 
 def _sample(card: dict[str, Any]) -> Sample:
     classes = {name: tuple(map(str, names)) for name, names in card.get("classes", {}).items()}
-    return Sample(tuple(int(edge) for edge in card["image_shape"]), tuple(card["channels"]), classes)
+    return Sample(
+        tuple(int(edge) for edge in card["image_shape"]),
+        tuple(card["channels"]),
+        classes,
+        labels=tuple(card.get("labels", ())),
+    )
 
 
 def load_model(folder: Path) -> Model:

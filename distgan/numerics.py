@@ -30,6 +30,7 @@ def fingerprint(config: AnyRun, device: torch.device) -> Fingerprint:
         "deterministic": torch.are_deterministic_algorithms_enabled(),
         "precision": config.run.precision,
         "memory format": config.run.memory_format,
+        "compile": config.run.compile,
         "virtual shards": config.run.virtual_shards,
         "reduction": config.run.reduction,
     }

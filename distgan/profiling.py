@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from distgan.config import AnyRun
-from distgan.data import choose, columns_of, open_store, sample_of
+from distgan.data import choose, counted, known_of, open_store, sample_of
 from distgan.distributed import Group
 from distgan.feed import open_feed
 from distgan.method import Step, Turn, build
@@ -86,10 +86,10 @@ def profile(config: AnyRun, device: torch.device) -> list[Part]:
     torch.set_num_threads(config.run.threads_per_worker)
     store = open_store(config.data)
     chosen = choose(store, config.data)
-    sample = sample_of(store, config.data, config.method.columns)
-    columns = columns_of(store, chosen.train, sample)
+    sample = counted(store, chosen.train, sample_of(store, config.data, config.method.columns, config.method.labels))
+    known = known_of(store, chosen.train, sample, config.method.companions)
     method = build(load_method(config.method.name), config.method, sample, config.run.seed).to(device)
-    with closing(open_feed(store, chosen.train, config, Group(), device, columns)) as feed:
+    with closing(open_feed(store, chosen.train, config, Group(), device, known)) as feed:
         trainer = Trainer(config, method, feed, Group())
         for _ in range(STEPS):
             trainer.step()

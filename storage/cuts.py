@@ -16,6 +16,7 @@ Kind = Literal["one_random", "random", "tiled", "boxes", "objects", "whole"]
 Integers = NDArray[np.int64]
 OURS = frozenset(("frame", "z", "pixels", "dhash"))
 """Columns that every patch store has; those of a box are called box_x and so on."""
+_EDGES = ("x", "y", "width", "height")
 
 
 @dataclass(frozen=True)
@@ -26,8 +27,9 @@ class Cut:
     `one_random`: one; `tiled`: all that tile it; `boxes`: `count` random ones inside each box of a table;
     `objects`: one around each object of a label image; `whole`: the plane or volume itself.
     size: edges in pixels, H W or D H W.  boxes: CSV file with x, y, width, height in pixels, columns that the
-    images have as well (they say to which a box belongs), and columns of its own.  objects: name of the label
-    image.  matched: label images whose objects have the same numbers.  border: keep objects that touch it.
+    images have as well (they say to which a box belongs), and columns of its own; in two dimensions z and frame may
+    say in which plane and time point of the image it is, else it is in all.  objects: name of the label image.
+    matched: label images whose objects have the same numbers.  border: keep objects that touch it.
     """
 
     kind: Kind
@@ -74,7 +76,8 @@ class Places:
 class Frames:
     """The frames patches are cut from: arrays of one entry each, and their common size after the operations.
 
-    size: Z Y X.  slices: first and last plane that is wanted.
+    size: Z Y X.  slices: first and last plane that is wanted.  time: index along T of the image itself; None if that
+    is `frame`.
     """
 
     image: Integers
@@ -82,6 +85,7 @@ class Frames:
     frame: Integers
     size: tuple[int, int, int]
     slices: tuple[int, int]
+    time: Integers | None = None
 
 
 def places(frames: Frames, cut: Cut, images: pa.Table, found: Sequence[Mapping[str, Any]], seed: int) -> Places:
@@ -153,34 +157,39 @@ def _depths(random: np.random.Generator, frames: Frames, cut: Cut, planes: Integ
 def _boxes(frames: Frames, cut: Cut, images: pa.Table, found: Sequence[Mapping[str, Any]], seed: int) -> Places:
     """Random corners inside the boxes of each image; where a box is smaller than the patch, around its middle."""
     rows = read_boxes(Path(cut.boxes))
-    shared = [name for name in rows[0] if name in images.column_names]
+    shared = [name for name in rows[0] if name in images.column_names and name not in _EDGES]
     if not shared:
         raise RecipeError(
             f"{cut.boxes} does not say to which images its boxes belong",
             f"its columns are {', '.join(rows[0])}; the images have {', '.join(images.column_names)}",
             "Give it a column of the images' metadata",
         )
-    if taken := OURS & set(rows[0]) - set(shared):
+    placed = [name for name in ("frame", "z") if cut.dimensions == 2 and name in rows[0] and name not in shared]
+    if taken := OURS & set(rows[0]) - set(shared) - set(placed):
         raise RecipeError(f"{cut.boxes} has columns with reserved names", ", ".join(sorted(taken)), "Rename them")
     of_image: dict[tuple[str, ...], list[int]] = {}
     for number, row in enumerate(rows):
         of_image.setdefault(tuple(str(row[name]) for name in shared), []).append(number)
     keys = list(zip(*([str(value) for value in images.column(name).to_pylist()] for name in shared), strict=True))
     planes = _starts(frames, cut)
+    times = (frames.frame if frames.time is None else frames.time).tolist()
     index, z, thing = [], [], []
     for number, image in enumerate(frames.image.tolist()):
         for box in of_image.get(keys[image], ()):
-            wanted = len(planes) * cut.count
+            if "frame" in placed and rows[box]["frame"] != times[number]:
+                continue
+            here = planes[planes == rows[box]["z"]] if "z" in placed else planes
+            wanted = len(here) * cut.count
             index += [number] * wanted
             thing += [box] * wanted
-            z += np.repeat(planes, cut.count).tolist()
-    own = [{name: value for name, value in row.items() if name not in shared} for row in rows]
-    edge = {name: np.asarray([row[name] for row in rows], np.int64)[thing] for name in ("x", "y", "width", "height")}
+            z += np.repeat(here, cut.count).tolist()
+    own = [{name: value for name, value in row.items() if name not in (*shared, *placed)} for row in rows]
+    edge = {name: np.asarray([row[name] for row in rows], np.int64)[thing] for name in _EDGES}
     random = np.random.Generator(np.random.Philox(key=[seed, 0]))
     h, w = cut.size[-2:]
     y = _inside(random, edge["y"], edge["height"], h, frames.size[1])
     x = _inside(random, edge["x"], edge["width"], w, frames.size[2])
-    things = [{f"box_{k}" if k in ("x", "y", "width", "height") else k: v for k, v in row.items()} for row in own]
+    things = [{f"box_{k}" if k in _EDGES else k: v for k, v in row.items()} for row in own]
     depth = _depths(random, frames, cut, np.asarray(z, np.int64))
     return replace(_at(frames, np.asarray(index, np.int64), depth, y, x, thing), things=things)
 
@@ -205,7 +214,7 @@ def read_boxes(path: Path) -> list[dict[str, Any]]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows: list[dict[str, Any]] = list(csv.DictReader(file))
-        found = [row | {name: int(row[name]) for name in ("x", "y", "width", "height")} for row in rows]
+        found = [row | {name: int(row[name]) for name in (*_EDGES, *({"frame", "z"} & row.keys()))} for row in rows]
         if not found or any(None in row or None in row.values() for row in rows):
             raise ValueError("no rows" if not found else "rows of another length than the header")
     except (KeyError, ValueError, TypeError, csv.Error) as error:

@@ -94,7 +94,8 @@ def prepare(
     job = _measured(Job(opened, before, after, how.cut, {}), listing.metadata, (series, frame, image), run, steps)
     first = job.operated(opened.frames(int(series[0]), int(frame[0]), int(frame[0]) + 1)[0], int(image[0]))
     _, *size = first.image.shape
-    frames = Frames(image, series, frame, (size[0], size[1], size[2]), _slices(how.slices, size[0]))
+    slices, time = _slices(how.slices, size[0]), frame - listing.first_frame[image]
+    frames = Frames(image, series, frame, (size[0], size[1], size[2]), slices, time)
     job = replace(job, cut=resolved(how.cut, frames))
     plan = places(frames, job.cut, listing.metadata, _found_objects(job, units, run, steps), how.seed)
     arrays, example = _arrays(job, plan, how)

@@ -16,7 +16,7 @@ from storage.errors import DataError
 from storage.manifest import kind_of
 from storage.operations import Stack
 from storage.patches import PatchStore
-from storage.store import ImageStore, Series, array_name, open_array, read_rows
+from storage.store import ImageStore, Series, array_name, open_array, read_box, read_rows
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,14 @@ class Source:
             Stack(image, one.channels, {name: values[t] for name, values in labels.items()}, one.pixel_um)
             for t, image in enumerate(images)
         ]
+
+    def box(self, series: int, box: tuple[slice, slice, slice, slice]) -> NDArray[Any]:
+        """What lies in `box`, T Z Y X with a start and a stop each, of one array; T C Z Y X."""
+        one = self.series[series]
+        t, z, y, x = box
+        flat = self.kind == patches.KIND and self._opened(one).ndim == 4  # such samples have no axis Z
+        images = read_box(self._opened(one), (t, slice(None), y, x) if flat else (t, slice(None), z, y, x))
+        return images[:, :, None] if flat else images
 
     def per_read(self, series: int) -> int:
         """Frames of one array that are best read together."""

@@ -49,6 +49,7 @@ BROUGHT = {
 SMALL: dict[str, dict[str, Any]] = {
     "synthetic_cells": {"flat": 2, "solid": 1},
     "synthetic_embryos": {"dates": 2, "embryos": 2, "times": 2, "size": (3, 32, 32)},
+    "synthetic_rosettes": {"dates": 2, "embryos": 2, "times": 1, "size": (3, 64, 64)},
     "synthetic_screen": {"plates": 1, "controls": 1, "fields": 1, "size": 64},
     "synthetic_tissue": {"sections": 11, "size": 64},
     "synthetic_yeast": {"fields_each": 2, "cells_each": 2},

@@ -40,7 +40,19 @@ CASES: dict[str, dict[str, dict[str, object]]] = {
         "run": {"virtual_shards": 6, "batch_size": 12, "precision": "bfloat16"},
         "method": {"critic_norm": "batch"},
     },
+    "channels_last": {
+        "run": {"virtual_shards": 6, "batch_size": 12, "memory_format": "channels_last"},
+        "method": {"critic_norm": "layer", "penalty_every": 3},
+    },
     "pool": {"run": {"virtual_shards": 6, "batch_size": 12}},
+    "balance": {
+        "run": {"virtual_shards": 6, "batch_size": 12},
+        "method": {"name": "began", "width": 4, "critic_width": 4, "control": 0.5},
+    },
+    "dropout": {
+        "run": {"virtual_shards": 4, "batch_size": 16},
+        "method": {"name": "bigan", "width": 4, "critic_width": 4, "dense_width": 4},
+    },
 }
 
 
@@ -89,11 +101,12 @@ class Pooled(Method):
 def trainer(case: str, group: Group, **run: object) -> Trainer:
     batch = CASES[case]["run"]["batch_size"]
     small = {"name": "wgan_gp", "width": 4, "critic_width": 4, "noise": 8, "critic_steps": 2}
+    own = CASES[case].get("method", {})
     config = config_from_tables(
         {
             "run": {"name": "tiny", "images": 1000, "workers": group.size, **CASES[case]["run"], **run},
             "data": {"store": "none"},
-            "method": small | CASES[case].get("method", {}),
+            "method": own if "name" in own else small | own,
             "evaluate": {"every_images": batch},
             "checkpoint": {"every_images": batch},
         },
@@ -102,7 +115,7 @@ def trainer(case: str, group: Group, **run: object) -> Trainer:
     images = np.random.default_rng(0).integers(0, 256, (40, 1, 32, 32), np.uint8)
     store = SimpleNamespace(read=lambda rows: images[rows], value_range=(0.0, 255.0))
     feed = Feed(store, np.arange(len(images)), 0, torch.device("cpu"))  # type: ignore[arg-type]
-    kind = Pooled if case == "pool" else load_method("wgan_gp")
+    kind = Pooled if case == "pool" else load_method(config.method.name)
     return Trainer(config, build(kind, config.method, Sample((1, 32, 32)), 0), feed, group)
 
 
@@ -174,7 +187,7 @@ def process(rank: int, folder: Path) -> None:
     for number, size in enumerate(GROUPS):
         if rank < size:
             address = f"file://{folder}/group-{number}"
-            dist.init_process_group("gloo", address, timedelta(seconds=60), size, rank)
+            dist.init_process_group("gloo", address, timedelta(seconds=240), size, rank)
             try:
                 found |= one_group(Group(rank, size), GROUPS[number - 1] if number else 0, folder)
             finally:

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from scipy import ndimage
 from torch import Tensor
 
-from distgan.augment import augmented, check_augment, normal, random_bits
+from distgan.augment import augmented, check_augment, moved, normal, random_bits
 from distgan.sections import Augment
 from storage.errors import RecipeError
 
@@ -282,3 +282,18 @@ def test_what_is_wider_than_the_image_is_refused(keys: dict[str, Any], message: 
 def test_strengths_have_ranges(keys: dict[str, Any]) -> None:
     with pytest.raises(ValidationError, match=next(iter(keys))):
         Augment(**keys)
+
+
+@pytest.mark.parametrize("border", ["reflect", "black"])
+@pytest.mark.parametrize("subpixel", [False, True])
+def test_label_images_go_where_their_images_go(border: str, *, subpixel: bool) -> None:
+    augment = Augment(flip=True, quarter_turns=True, shift_px=5, subpixel=subpixel, border=border, noise=0.0)  # type: ignore[arg-type]
+    labels = torch.zeros(40, 16, 16, dtype=torch.int64)
+    labels[:, 4:9, 6:13] = 1 + torch.arange(40)[:, None, None]
+    images = labels[:, None].float() / 20 - 1
+    found = moved(labels, augment, 3, 77)
+    assert found.dtype == torch.int64
+    expected = augmented(images, augment, 3, 77)[:, 0]
+    difference = (found / 20 - 1 - expected).abs()
+    assert difference.amax() < 1e-6 if not subpixel else difference.mean() < 0.25 * (expected + 1).mean()
+    assert not torch.equal(found, labels)

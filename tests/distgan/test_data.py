@@ -12,8 +12,9 @@ import torch
 from distgan.data import (
     Feed,
     choose,
-    columns_of,
+    counted,
     from_unit_range,
+    known_of,
     leaks_of,
     open_store,
     sample_of,
@@ -79,13 +80,19 @@ def test_classes_are_those_of_the_subset_and_numbers_stay_numbers(store: PatchSt
     told = with_columns(store, kind=kinds, dose=[0.5 * row for row in range(108)])
     sample = sample_of(told, data(patches), ("kind", "dose"))
     assert sample.classes == {"kind": ("plain", "rosette"), "dose": ()}
-    found = columns_of(told, np.array([3, 4]), sample)
+    found = known_of(told, np.array([3, 4]), sample).columns
     assert (found["kind"].tolist(), found["kind"].dtype) == ([0, 1], torch.int64)
     assert (found["dose"].tolist(), found["dose"].dtype) == ([1.5, 2.0], torch.float32)
     lacking = with_columns(store, kind=[None, *kinds[1:]])
     with pytest.raises(DataError, match="1 of 108 have none"):
         sample_of(lacking, data(patches), ("kind",))
     assert sample_of(lacking, data(patches, subset={"kind": ["plain"]}), ("kind",)).classes == {"kind": ("plain",)}
+
+
+def test_classes_are_counted_among_the_rows_that_train(store: PatchStore, patches: Path) -> None:
+    told = with_columns(store, kind=["b", "a", "c", "b"] * 27, dose=[1.0] * 108)
+    sample = counted(told, np.array([0, 1, 3, 4]), sample_of(told, data(patches), ("kind", "dose")))
+    assert sample.counts == {"kind": (1, 3, 0)}
 
 
 def test_a_subset_is_split_by_its_own_groups(store: PatchStore, patches: Path) -> None:

@@ -15,7 +15,7 @@ import torch
 from distgan import feed as feeds
 from distgan.checkpoint import Checkpoints
 from distgan.config import AnyRun, config_from_tables
-from distgan.data import Batches, Feed, to_unit_range
+from distgan.data import Batches, Feed, Known, to_unit_range
 from distgan.distributed import Group
 from distgan.feed import SharedFeed, StreamFeed, on_device, open_feed, residence, some_blocks
 from distgan.tracking import final_metrics
@@ -240,11 +240,11 @@ def test_columns_come_with_their_samples_wherever_these_lie(write: Write) -> Non
     store, rows = write(shape=(200, 1, 4, 4)), np.arange(3, 199)
     value = torch.tensor([float(row) for row in rows])
     plain = PatchStore.read(store, rows)
-    shared = SharedFeed(store, rows, 0, CPU, columns={"row": value})
+    shared = SharedFeed(store, rows, 0, CPU, known=Known({"row": value}))
     for one in (
-        Feed(store, rows, 0, CPU, columns={"row": value}),
+        Feed(store, rows, 0, CPU, known=Known({"row": value})),
         shared,
-        StreamFeed(store, rows, 0, CPU, 20, 2, columns={"row": value}),
+        StreamFeed(store, rows, 0, CPU, 20, 2, known=Known({"row": value})),
     ):
         for position in (0, 10, 190, 400):
             batch = one.batch(position, 10)

@@ -43,6 +43,17 @@ def test_parts_to_be_learnt_anew_are_left_as_they_were(
     assert not torch.equal(method.critic.dense[1].weight, untouched.critic.dense[1].weight)
 
 
+def test_a_part_to_be_learnt_anew_may_be_a_single_weight_and_never_half_a_name(
+    tables: dict[str, Any], finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = with_init(tables, critic=str(finished / "model"))
+    method, untouched = made(config), made(config)
+    monkeypatch.setattr(type(method), "anew", ("dense.1.weight", "convolutions.3.w"))
+    initialise(method, config.init)
+    assert torch.equal(method.critic.dense[1].weight, untouched.critic.dense[1].weight)
+    assert not torch.equal(method.critic.convolutions[3].weight, untouched.critic.convolutions[3].weight)
+
+
 def test_weights_that_do_not_fit_are_refused(tables: dict[str, Any], finished: Path) -> None:
     config = with_init(tables, critic=str(finished / "model"))
     with pytest.raises(RecipeError, match=r"convolutions\.0\.weight is \(4, 1, 4, 4\) in the model and \(4, 2, 4, 4\)"):

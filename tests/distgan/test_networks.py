@@ -38,6 +38,30 @@ def test_images_are_of_the_size_asked_for_and_each_has_a_score(size: int, channe
     assert critic(images).shape == (2,)
 
 
+def test_a_critic_of_classes_has_a_score_for_each_and_is_a_critic_otherwise() -> None:
+    torch.manual_seed(0)
+    critic = Critic(1, 32, 4, "layer", 0.1)
+    classifier = Critic(1, 32, 4, "layer", 0.1, outputs=3)
+    images = torch.randn(2, 1, 32, 32)
+    assert classifier(images).shape == (2, 3)
+    assert classifier.features(images).shape == (2, classifier.hidden) == (2, 32)
+    torch.testing.assert_close(critic(images), critic.score(critic.features(images)).squeeze(1))
+    own, other = critic.state_dict(), classifier.state_dict()
+    assert {name for name in own if own[name].shape != other[name].shape} == {"score.weight", "score.bias"}
+    assert own.keys() == other.keys()
+
+
+@pytest.mark.parametrize("dense_norm", ["batch", "layer", "none"])
+def test_the_dense_layer_and_the_scores_may_be_normalised_otherwise(dense_norm: Normalisation) -> None:
+    critic = Critic(1, 32, 4, "batch", 0.1, outputs=2, slope=0.01, dense_norm=dense_norm, score_norm=True)
+    kinds = {"batch": nn.BatchNorm1d, "layer": nn.LayerNorm, "none": nn.Identity}
+    assert type(critic.dense[2]) is kinds[dense_norm]
+    assert (critic.dense[1].bias is not None) == (dense_norm == "none")
+    scores = critic(torch.randn(8, 1, 32, 32))
+    torch.testing.assert_close(scores.mean(0), torch.zeros(2), atol=1e-5, rtol=0)
+    assert {layer.negative_slope for layer in critic.modules() if isinstance(layer, nn.LeakyReLU)} == {0.01}
+
+
 @pytest.mark.parametrize("size", [0, 16, 33, 48, 256])
 def test_another_size_is_refused_with_those_that_can_be_had(size: int) -> None:
     for make in (lambda: Generator(1, size, 5, 4, 0.1), lambda: Critic(1, size, 4, "layer", 0.1)):

@@ -28,6 +28,19 @@ def test_schedules_run_from_one_to_their_end(schedule: str, wanted: list[float])
     assert rate_factor(config(schedule=schedule), 999, 400) == pytest.approx(wanted[-1])
 
 
+def test_a_staircase_falls_by_the_same_part_after_every_so_many_images() -> None:
+    steps = config(schedule="staircase", decay=0.5, decay_images=100)
+    assert [rate_factor(steps, seen, 400) for seen in (0, 99, 100, 199, 200, 400, 800)] == [
+        1,
+        1,
+        0.5,
+        0.5,
+        0.25,
+        0.0625,
+        0.5**8,
+    ]
+
+
 def test_warmup_rises_to_the_schedule() -> None:
     warm = config(schedule="linear", warmup_images=100)
     assert rate_factor(warm, 0, 400) == pytest.approx(0.01)
@@ -50,3 +63,13 @@ def test_an_optimizer_has_its_settings_and_leaves_frozen_weights_alone(
     assert group["lr"] == 0.5
     assert group.get("betas", (0.25, 0.5)) == (0.25, 0.5)
     assert group.get("momentum", 0) == (0.25 if kind == "sgd" else 0)
+
+
+@pytest.mark.parametrize("kind", ["adam", "rmsprop", "sgd"])
+def test_parts_of_a_network_learn_at_parts_of_the_rate(kind: str) -> None:
+    network = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2), nn.Linear(2, 2))
+    made = make_optimizer(config(kind=kind), network, lambda name: 0.1 if name.startswith("1.") else 1.0)
+    whole, part = made.param_groups
+    assert whole["params"] == [*network[0].parameters(), *network[2].parameters()]
+    assert part["params"] == list(network[1].parameters())
+    assert [(group["lr"], group["factor"]) for group in (whole, part)] == [(0.5, 1.0), (0.05, 0.1)]

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from distgan.method import Method, MethodConfig, Step, Term, Terms, Turn
 from distgan.nonfinite import NonFinite
@@ -212,6 +213,18 @@ def test_the_learning_rate_follows_the_images_seen(sgd: dict[str, Any], make_tra
     assert moved == pytest.approx([0.1 * (1 - step / 16) for step in range(16)], abs=1e-6)
 
 
+def test_a_weight_learns_at_its_own_part_of_the_rate(sgd: dict[str, Any], make_trainer: MakeTrainer) -> None:
+    class Slow(Toy):
+        def rate(self, network: str, weight: str) -> float:
+            return 0.5 if (network, weight) == ("critic", "weight") else 1.0
+
+    toy = Slow()
+    both = ("critic", "generator")
+    toy.given = (Turn("all", both, lambda step: {"sum": (toy.critic.weight + toy.generator.weight).sum()}),)
+    make_trainer(sgd | {"optimizer": sgd["optimizer"] | {"schedule": "constant"}}, method=toy).step()
+    assert toy.weights == pytest.approx((2 - 0.05, 3 - 0.1))
+
+
 def test_training_ends_when_the_images_are_seen_or_the_observer_says_so(
     sgd: dict[str, Any], make_trainer: MakeTrainer
 ) -> None:
@@ -347,3 +360,54 @@ def test_a_device_that_is_not_waited_for_tells_of_the_first_fault_later(
         trainer.step()
     with pytest.raises(NonFinite, match="in turn critic after 16 images"):
         trainer.judge.look()
+
+
+# waiting for the device
+
+
+class Looked(Exception):
+    """A number was read from a tensor: on a GPU, all that was asked of it must be done first."""
+
+
+class NobodyLooks(TorchDispatchMode):
+    """Whoever turns a tensor into a number, or makes a shape of its values, is stopped."""
+
+    def __torch_dispatch__(self, function: Any, types: Any, arguments: Any = (), keys: Any = None) -> Any:
+        if function._overloadpacket in (torch.ops.aten._local_scalar_dense, torch.ops.aten.nonzero):
+            raise Looked
+        return function(*arguments, **(keys or {}))
+
+
+@pytest.mark.parametrize("kind", ["adam", "rmsprop", "sgd"])
+@pytest.mark.parametrize("norm", ["layer", "batch"])
+def test_steps_do_not_wait_for_a_device(
+    tables: dict[str, Any], make_trainer: MakeTrainer, norm: str, kind: str
+) -> None:
+    tables["method"] |= {"critic_norm": norm, "decay": 0.1, "penalty_every": 2}
+    trainer = make_trainer(tables | {"optimizer": {"kind": kind, "schedule": "linear"}})
+    trainer.judge.looks_later = True  # as on a GPU
+    with NobodyLooks():
+        for _ in range(4):
+            terms = trainer.step()
+        with pytest.raises(Looked):
+            trainer.judge.look()
+        with pytest.raises(Looked):
+            float(terms["distance"])
+
+
+def test_who_watches_sees_each_term_as_it_was_last_found(sgd: dict[str, Any], make_trainer: MakeTrainer) -> None:
+    toy, seen = Toy(), []
+    toy.given = (
+        Turn("critic", ("critic",), lambda _: {"c": toy.critic(torch.ones(1, 1)).sum()}),
+        Turn("generator", ("generator",), lambda _: {"g": toy.generator(torch.ones(1, 1)).sum()}, every=3),
+    )
+    trainer = make_trainer(sgd, method=toy)
+
+    def observe(trainer: Trainer, terms: Terms) -> bool:
+        seen.append({name: round(value.item(), 3) for name, value in terms.items()})
+        return trainer.steps < 7
+
+    trainer.fit(observe)
+    assert [one.get("g") for one in seen] == [None, None, 3.0, 3.0, 3.0, 2.9, 2.9]
+    assert [one["c"] for one in seen] == [2.0, 1.9, 1.8, 1.7, 1.6, 1.5, 1.4]
+    assert set(trainer.gradient_norms) == {"critic", "generator"}

@@ -227,11 +227,21 @@ def test_a_table_that_is_not_there_or_belongs_to_no_image_is_refused(tmp_path: P
         cut_places(Cut("boxes", (5, 5), boxes=path))
 
 
-@pytest.mark.parametrize("name", ["z", "frame", "dhash"])
-def test_a_column_that_prepare_writes_itself_is_refused(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "size"), [("dhash", (5, 5)), ("z", (2, 5, 5)), ("frame", (2, 5, 5))])
+def test_a_column_that_prepare_writes_itself_is_refused(name: str, size: tuple[int, ...], tmp_path: Path) -> None:
+    """Volumes are cut out of all planes; a box in one of them has no meaning there."""
     path = boxes_file(tmp_path, f"file,x,y,width,height,{name}", "a.tif,4,5,6,7,1")
     with pytest.raises(RecipeError, match=f"reserved.*{name}"):
-        cut_places(Cut("boxes", (5, 5), boxes=path))
+        cut_places(Cut("boxes", size, 3 if len(size) == 3 else 2, boxes=path))
+
+
+def test_a_box_may_say_its_plane_and_its_time_point(tmp_path: Path) -> None:
+    path = boxes_file(tmp_path, "file,frame,z,x,y,width,height", "a.tif,1,2,4,5,6,7", "c.tif,0,3,0,0,9,9")
+    chosen = cut_places(Cut("boxes", (5, 4), boxes=path, count=2))
+    assert [place[:3] for place in corners(chosen)] == [(0, 1, 2)] * 2 + [(1, 0, 3)] * 2
+    assert [set(thing) for thing in chosen.things] == [{"box_x", "box_y", "box_width", "box_height"}] * 2
+    later = replace(FRAMES, time=np.array([5, 6, 0, 0, 1, 2]))
+    assert [place[:3] for place in corners(cut_places(Cut("boxes", (5, 4), boxes=path), later))] == [(1, 0, 3)]
 
 
 # objects
