@@ -14,9 +14,16 @@ from storage.errors import RecipeError
 def initialise(method: Method, given: Mapping[str, Init]) -> None:
     """Put the weights of other models into networks of the method, but for those it wants to learn anew.
 
-    Raises RecipeError: the model has no such network, or its weights have other names or shapes.
+    Raises RecipeError: the model has no such network, or its weights have other names or shapes; or a network that
+    never learns is given none.
     Raises MissingError, DataError: as `load_model`; or the model is not the one it was when the run began.
     """
+    if missing := [name for name in method.frozen if name not in given]:
+        raise RecipeError(
+            f"{method.config.name} never changes its {missing[0]}, so it must come from a model",
+            f"[init] does not name {missing[0]}",
+            f"Train that model first, and set init.{missing[0]}",
+        )
     for name, init in given.items():
         assert name in method.networks, "config_from_tables checks that"
         model = load_model(Path(init.model))

@@ -152,13 +152,15 @@ class Method(nn.Module, ABC):
     """A published model, as the trainer sees it.
 
     Config: its keys in a recipe.  networks: its networks, in a fixed order.  averaged: those of which a moving
-    average is kept.  least_channels: that its images must have.  anew: parts of networks that never come out of another
-    model.  presets: recipe tables that a recipe may begin from, by name.
+    average is kept.  frozen: those that no turn moves, and that come out of another model.  least_channels: that its
+    images must have.  anew: parts of networks that never come out of another model.  presets: recipe tables that a
+    recipe may begin from, by name.
     """
 
     Config: ClassVar[type[MethodConfig]]
     networks: ClassVar[tuple[str, ...]]
     averaged: ClassVar[tuple[str, ...]] = ()
+    frozen: ClassVar[tuple[str, ...]] = ()
     least_channels: ClassVar[int] = 1
     anew: tuple[str, ...] = ()
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"default": {}}

@@ -1,6 +1,6 @@
 """`distgan evaluate moa`: do the profiles of treatments tell their mechanism of action?
 
-Features -> units of the controls of each plate -> (chosen features) -> (sphered, or batches made alike) -> wells ->
+Features -> (those chosen) -> units of the controls of each plate -> (sphered, or batches made alike) -> wells ->
 treatments -> nearest neighbour. Every figure has its denominator, what chance gives, and baselines beside it.
 """
 
@@ -97,7 +97,7 @@ def score(asked: Asked) -> Told:
         if not counted and settings.well in profiles.columns:
             wells = counts(profiles, _well(settings, profiles))
             if np.ptp(wells.values):  # a table of wells has one row each
-                _score_all(f"{name} counted", wells, settings, found, "euclidean")
+                _score_all("counted", wells, settings, found, "euclidean")
             counted = True
         for kind, part in _baselines(name, profiles, settings):
             _score_all(kind, part, settings, found)
@@ -116,7 +116,7 @@ def _baselines(name: str, profiles: Profiles, settings: Settings) -> Iterator[tu
 
 
 def _finite(profiles: Profiles, name: str, found: _Findings) -> Profiles:
-    whole: Mask = np.isfinite(profiles.values).all(0)
+    whole: Mask = np.asarray(np.isfinite(profiles.values).all(0))
     if whole.all():
         return profiles
     if not whole.any():
@@ -136,6 +136,7 @@ def _score_all(
     """One kind of features, under every correction.  distance: euclidean where there is but one feature."""
     if settings.fit == "wells":
         profiles = aggregated(profiles, _well(settings, profiles), settings.aggregate)
+    profiles = _selected(name, profiles, settings, found)
     controls = _controls(profiles, settings)
     if settings.normalise != "none":
         plates = profiles.column(settings.plate)
@@ -143,17 +144,18 @@ def _score_all(
         profiles = profiles.with_values(values)
         if not kept.all():
             found.notes.append(f"{name}: {(~kept).sum()} of {len(kept)} features are constant in some plate's controls")
-    else:
-        kept = np.ones(profiles.values.shape[1], np.bool_)
-    profiles = _selected(name, profiles, controls, settings, found)
     for correction in settings.corrections if distance == "cosine" else ("none",):
         label = f"{name}, {correction}" if correction != "none" else name
         wells = _wells(_corrected(label, profiles, controls, correction, settings, found), settings)
         _score(label, wells, settings, found, distance)
 
 
-def _selected(name: str, profiles: Profiles, controls: Mask, settings: Settings, found: _Findings) -> Profiles:
-    treated = profiles.rows(~controls)
+def _selected(name: str, profiles: Profiles, settings: Settings, found: _Findings) -> Profiles:
+    """The features chosen by the treated wells, before anything is done to them, as was published."""
+    if settings.reproducible is None and settings.distinct is None:
+        return profiles
+    wells = _wells(profiles, settings)
+    treated = wells.rows(~_controls(wells, settings))
     kept = np.ones(profiles.values.shape[1], np.bool_)
     if settings.reproducible is not None:
         kept &= reproducible(treated.values, _treatments(treated, settings), settings.reproducible, settings.seed)

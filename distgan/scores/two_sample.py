@@ -47,6 +47,7 @@ class Settings(ScoreSettings):
     red: bool = True
     steps: int = Field(5_000, ge=1)
     width: int = Field(32, ge=1, le=256)
+    rate: float | None = Field(None, gt=0)
     batch: int = Field(64, ge=2)
     splits: int = Field(10, ge=1)
     repeats: int = Field(1, ge=1)
@@ -56,7 +57,9 @@ class Settings(ScoreSettings):
 
     def test(self, kind: Kind) -> Test:
         """The test of one kind of critic."""
-        own = self.model_dump(include={"steps", "width", "batch", "splits", "repeats", "passes", "flips", "seed"})
+        own = self.model_dump(
+            include={"steps", "width", "rate", "batch", "splits", "repeats", "passes", "flips", "seed"}
+        )
         return Test(kind, **own)
 
 
@@ -65,7 +68,6 @@ class _Class:
     """Images of one class, N C H W.  groups: of those held out."""
 
     name: str
-    number: int
     train: Tensor
     held_out: Tensor
     groups: Sequence[object] | None
@@ -78,8 +80,9 @@ def score(asked: Asked) -> Told:
     """
     settings: Settings = asked.settings
     folder = Path(asked.target)
+    figures: dict[str, Any] = {}
     if (folder / "model.json").is_file():
-        rows, figures = _of_model(load_model(folder), settings, asked), {}
+        rows = _of_model(load_model(folder), settings, asked)
     else:
         rows, figures = _of_store(PatchStore.open(folder), settings)
     facts = {"score": "two_sample", "of": asked.target, "settings": settings.model_dump(mode="json"), "scores": rows}
@@ -111,7 +114,7 @@ def _rows(one: _Class, source: Made, test: Test, settings: Settings, name: str) 
 
 
 def _of_store(store: PatchStore, settings: Settings) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    classes = list(_classes(store, Data(store=str(store.path), split=settings.split), settings))
+    classes = list(_classes(store, Data.model_validate({"store": str(store.path), "split": settings.split}), settings))
     groups = {one.name: one.groups for one in classes if one.groups is not None}
     rows: list[dict[str, Any]] = []
     figures = {}
@@ -144,28 +147,29 @@ def _classes(store: PatchStore, data: Data, settings: Settings) -> Iterator[_Cla
     def images(rows: Indices) -> Tensor:
         return to_unit_range(store.read(rows), store.value_range)
 
-    known = range(1) if of is None else sorted(set(of[np.concatenate([chosen.train, chosen.held_out])].tolist()))
-    for number, name in enumerate(known):
+    for name in ["all"] if of is None else sorted(set(of[chosen.held_out].tolist())):
         held_out = chosen.held_out if of is None else chosen.held_out[of[chosen.held_out] == name]
         train = chosen.train if of is None else chosen.train[of[chosen.train] == name]
-        if len(held_out) and len(train):
+        if len(train):
             own = [groups[row] for row in held_out] if groups is not None else None
-            yield _Class(str(name) if settings.by else "all", number, images(train), images(held_out), own)
+            yield _Class(name, images(train), images(held_out), own)
 
 
 def _made(model: Model, one: _Class, settings: Settings) -> Made:
     """What the model makes of that class; one that looks at images before it makes any is shown training images."""
     method, shown = model.method, drawn_from(one.train)
-    if settings.by and set(method.sample.classes) - {settings.by}:
+    classes = method.sample.classes
+    if settings.by and set(classes) - {settings.by}:
         raise RecipeError(
-            f"the model's images depend on {', '.join(method.sample.classes)}",
+            f"the model's images depend on {', '.join(classes)}",
             f"two_sample.by is {settings.by!r}",
             "Set two_sample.by to that column",
         )
+    number_of = {name: number for number, name in enumerate(classes.get(settings.by, ()))}
 
     @torch.no_grad()
     def draw(count: int, number: int) -> Tensor:
-        columns = {settings.by: torch.full((count,), one.number)} if settings.by in method.sample.classes else {}
+        columns = {settings.by: torch.full((count,), number_of[one.name])} if number_of else {}
         with evaluated(method):
             return method.preview(Step(Batch(shown(count, number), columns), number, seed=settings.seed))
 

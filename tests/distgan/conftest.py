@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from distgan.config import AnyRun, config_from_tables
-from distgan.data import Feed
+from distgan.data import Feed, Known
 from distgan.distributed import Group
 from distgan.method import Method, Sample, build
 from distgan.methods import load_method
@@ -23,6 +23,15 @@ from storage.ingest import ingest
 from storage.preprocess import Preparation, prepare
 
 CPU = torch.device("cpu")
+SMALLEST = {
+    "generator": {"width": 4, "depth": 3},
+    "label_generator": {"width": 4, "depth": 3},
+    "label_critic": {"width": 4},
+    "critic": {"width": 4},
+    "pair_critic": {"width": 4},
+    "translator": {"width": 4, "depth": 3, "unet_depth": 3},
+    "reader": {"width": 4, "depth": 3},
+}
 
 
 @pytest.fixture(scope="session")
@@ -64,6 +73,12 @@ def tables(patches: Path) -> dict[str, Any]:
 def make_trainer() -> Callable[..., Trainer]:
     """trainer(tables, method=None, channels=1): in this process, on random pictures."""
     return _trainer
+
+
+@pytest.fixture
+def make_tissue() -> Callable[..., Trainer]:
+    """tissue(method, **keys): with label images, as narrow as it can be; keys of tables come on top."""
+    return _tissue
 
 
 @pytest.fixture(scope="session")
@@ -116,3 +131,23 @@ def _feed(channels: int, seed: int) -> Feed:
     pictures = np.random.default_rng(0).integers(0, 256, (40, channels, 32, 32), np.uint8)
     store: Any = SimpleNamespace(read=lambda rows: pictures[rows], value_range=(0.0, 255.0))
     return Feed(store, np.arange(len(pictures)), seed, CPU)
+
+
+def _tissue(name: str, **keys: Any) -> Trainer:
+    fields = load_method(name).Config.model_fields
+    small = {key: value | keys.pop(key, {}) for key, value in SMALLEST.items() if key in fields}
+    tables = {
+        "run": {"name": "tiny", "images": 1000, "batch_size": 8, "virtual_shards": 2},
+        "data": {"store": "none"},
+        "method": {"name": name, **small, **keys},
+        "evaluate": {"every_images": 8},
+        "checkpoint": {"every_images": 8},
+    }
+    config = config_from_tables(tables, "the test")
+    random = np.random.default_rng(0)
+    pictures = random.integers(0, 256, (40, 1, 32, 32), np.uint8)
+    labels = {label: random.integers(0, 2, (40, 32, 32), np.uint8) for label in config.method.labels}
+    store: Any = SimpleNamespace(read=lambda rows: pictures[rows], value_range=(0.0, 255.0))
+    feed = Feed(store, np.arange(40), 0, CPU, known=Known({}, labels))
+    sample = Sample((1, 32, 32), ("electrons",), labels=config.method.labels)
+    return Trainer(config, build(load_method(name), config.method, sample, 0), feed, Group())

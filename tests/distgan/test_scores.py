@@ -13,6 +13,7 @@ from pyarrow import csv
 from distgan.cli import main
 from distgan.score import Asked
 from distgan.scores import load_score, read_settings, score_names
+from storage.embeddings import EmbeddingArrays
 from storage.errors import DataError, MissingError, RecipeError
 from storage.manifest import committed
 
@@ -86,9 +87,29 @@ def test_profiles_of_cells_are_averaged_to_wells_and_counted(tmp_path: Path) -> 
     pq.write_table(cells, tmp_path / "cells.parquet")
     told = scored(tmp_path / "cells.parquet", tmp_path, "moa.aggregate=median")
     assert found(told)["cells", "NSC"] == 32
-    assert found(told)["cells counted", "NSC"] < 20
+    assert found(told)["counted", "NSC"] < 20
     pq.write_table(wells, tmp_path / "wells.parquet")
     assert not any("counted" in name for name, _ in found(scored(tmp_path / "wells.parquet", tmp_path)))
+
+
+def test_every_kind_of_features_of_a_store_is_scored(tmp_path: Path) -> None:
+    wells = planted()
+    values = np.stack([wells.column(name).to_numpy() for name in wells.column_names[6:]], 1).astype(np.float32)
+    arrays = EmbeddingArrays(len(values), {"representation": 12, "intensity": 3}, 40)
+    with committed(tmp_path / "store", "embedding store", {"features": arrays.sizes, "rows": 40}) as partial:
+        arrays.create(partial)
+        for start, stop in arrays.shards:
+            arrays.write(partial, start, {"representation": values[start:stop], "intensity": values[start:stop, :3]})
+        pq.write_table(wells.select(wells.column_names[:6]), partial / "obs.parquet")
+    told = found(scored(tmp_path / "store", tmp_path))
+    assert told["representation", "NSCB"] == 32
+    assert {name for name, _ in told} == {f"{one}{how}" for one in arrays.sizes for how in ("", ", sphering")}
+    assert {name for name, _ in found(scored(tmp_path / "store", tmp_path, 'moa.features=["intens*"]'))} == {
+        "intensity",
+        "intensity, sphering",
+    }
+    with pytest.raises(RecipeError, match=r"no features area.*representation, intensity"):
+        scored(tmp_path / "store", tmp_path, 'moa.features=["area"]')
 
 
 def test_without_a_batch_there_is_no_nscb_and_that_is_said(tmp_path: Path) -> None:
