@@ -51,7 +51,10 @@ class CellMethod(Method):
         return images
 
     def named(self, channels: tuple[str, ...]) -> tuple[int, ...]:
-        """The numbers of the channels of these names.  Raises RecipeError: there is none of that name, or it is twice."""
+        """The numbers of the channels of these names.
+
+        Raises RecipeError: there is none of that name, or it is named twice.
+        """
         known = self.sample.channels or tuple(map(str, range(self.sample.shape[0])))
         if missing := [name for name in channels if name not in known or channels.count(name) > 1]:
             raise RecipeError(
@@ -92,11 +95,11 @@ def classes_of(sample: Sample, column: str) -> tuple[str, ...]:
 
 
 class GameConfig(MethodConfig):
-    """width, depth: of encoder and decoder.  critic_width, critic_depth: of the image critic.  code_width: of the other.
+    """width, depth: of encoder and decoder.  critic_width, critic_depth: of the image critic.  code_width: of the code's.
 
-    latent: length of a code.  layers: where the published code and its tables differ.  white_noise: deviation of what is
-    added to what the image critic sees, from black 0 to white 1, and before its dense layer.  code_weight, image_weight:
-    gamma_Enc and gamma_Dec, of what the critics say of codes and of images.
+    latent: length of a code.  layers: where the published code and its tables differ.  white_noise: deviation of what
+    is added to what the image critic sees, from black 0 to white 1, and before its dense layer.  code_weight,
+    image_weight: gamma_Enc and gamma_Dec, of what the critics say of codes and of images.
     """
 
     width: int = Field(64, ge=1, le=256)
@@ -113,7 +116,7 @@ class GameConfig(MethodConfig):
 
 @dataclass(frozen=True)
 class Coded:
-    """What an encoder makes of a batch.  given: to the decoder, N G.  code: to the code critic, N latent.  terms: its own."""
+    """What an encoder makes of a batch.  given: to the decoder, N G.  code: to the code critic, N Z.  terms: its own."""
 
     given: Tensor
     code: Tensor
@@ -197,9 +200,7 @@ class Game(CellMethod):
             **coded.terms,
             "encoder": Term(code * cross_entropy(self.code_critic(coded.code), 1.0), ("encoder",)),
             "decoder": Term(image * self.judged(step, made, "drawn", real=True), ("decoder",)),
-            "decoder_again": Term(
-                image * self.judged(step, logits.sigmoid(), "again", real=True), ("decoder",)
-            ),
+            "decoder_again": Term(image * self.judged(step, logits.sigmoid(), "again", real=True), ("decoder",)),
         }
 
 

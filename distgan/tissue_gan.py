@@ -10,7 +10,7 @@ from torch import Tensor
 from distgan.method import Sample, Step, Turn
 from distgan.networks.label_generator import LabelGenerator
 from distgan.networks.patch_discriminator import MultiScaleDiscriminator
-from distgan.tissue import SCHEDULE, Tissue
+from distgan.tissue import SCHEDULE, Tissue, unequal
 from distgan.tissue_sections import AdversarialTissueConfig, Critic, Noisy
 
 AUGMENT = {"flip": True, "quarter_turns": True}
@@ -18,20 +18,20 @@ STAGE_1: Mapping[str, Any] = {
     "run": {"batch_size": 1},
     "augment": AUGMENT,
     "method": {"critic": {"weighted": False}},
-    "optimizer": SCHEDULE | {"hold": 0.5},
+    "optimizer": {**SCHEDULE, "hold": 0.5},
     "ema": {"half_life_images": 0},
 }
 """The published code's first stage; its 200 epochs of 10 sections are 2,000 images."""
 SMALL: Mapping[str, Any] = {
-    "run": {"batch_size": 4},
+    "run": {"batch_size": 2},
     "augment": AUGMENT,
-    "method": {"generator": {"width": 16}, "critic": {"width": 16}, "pool": 20, "generator_steps": 1},
-    "optimizer": SCHEDULE | {"hold": 0.5},
+    "method": {"generator": {"width": 16, "depth": 4}, "critic": {"width": 16}},
+    "optimizer": unequal("critic"),
     "ema": {"half_life_images": 500},
 }
 DEFAULT: Mapping[str, Any] = {
     "augment": AUGMENT,
-    "optimizer": SCHEDULE | {"hold": 0.5},
+    "optimizer": {**SCHEDULE, "hold": 0.5},
     "ema": {"half_life_images": 500},
 }
 

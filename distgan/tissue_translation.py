@@ -11,7 +11,7 @@ from distgan.method import Sample, Step, Turn
 from distgan.networks.patch_discriminator import MultiScaleDiscriminator
 from distgan.networks.refinement import RefinementNetwork
 from distgan.networks.unet import UNet
-from distgan.tissue import SCHEDULE, Tissue, disturbance, noise_shape, weighted_difference
+from distgan.tissue import SCHEDULE, Tissue, disturbance, noise_shape, unequal, weighted_difference
 from distgan.tissue_gan import AUGMENT
 from distgan.tissue_sections import AdversarialTissueConfig, Critic, Translator
 
@@ -26,22 +26,25 @@ STAGE_2: Mapping[str, Any] = {
     "run": {"batch_size": 1},
     "augment": AUGMENT,
     "method": PUBLISHED,
-    "optimizer": SCHEDULE | {"hold": 0.75},
+    "optimizer": {**SCHEDULE, "hold": 0.75},
     "ema": {"half_life_images": 0},
 }
 """The published code's second stage; its 200 epochs of 10 sections are 2,000 images."""
 DEFAULT: Mapping[str, Any] = {
     "augment": AUGMENT,
-    "optimizer": SCHEDULE | {"hold": 0.5},
+    "optimizer": {**SCHEDULE, "hold": 0.5},
     "ema": {"half_life_images": 500},
 }
 NARROW: Mapping[str, Any] = {
     "translator": {"width": 16, "depth": 5, "unet_depth": 5},
     "pair_critic": {"width": 16},
-    "pool": 20,
-    "generator_steps": 1,
 }
-SMALL: Mapping[str, Any] = {**DEFAULT, "run": {"batch_size": 4}, "method": {**NARROW, "l1": 10.0}}
+RUN: Mapping[str, Any] = {**DEFAULT, "run": {"batch_size": 2}}
+SMALL: Mapping[str, Any] = {
+    **RUN,
+    "method": {**NARROW, "l1": 10.0},
+    "optimizer": unequal("pair_critic"),
+}
 
 
 class TranslationConfig(AdversarialTissueConfig):

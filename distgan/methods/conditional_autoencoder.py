@@ -25,8 +25,8 @@ from distgan.networks.integrated_cell import CodeCritic, Decoder, Encoder, Image
 
 
 class ConditionalAutoencoderConfig(GameConfig):
-    """column: metadata column that names the structure.  reference, structure: names of the channels; by default the last
-    is the structure and all others reference.
+    """column: metadata column that names the structure.  reference, structure: names of the channels; by default the
+    last is the structure and all others reference.
 
     class_weight, reference_weight: of L_y and L_z.  absent: minus the log-probability that the decoder is told of a
     class that is not the structure's.

@@ -20,9 +20,9 @@ from torch import Tensor
 
 from distgan.method import Sample, Step, Term, Turn
 from distgan.methods.sgan import NARROW_LABELS, Sgan, SganConfig
-from distgan.tissue import segmentation_loss
+from distgan.tissue import segmentation_loss, unequal
 from distgan.tissue_sections import Critic, Reader
-from distgan.tissue_translation import DEFAULT, NARROW, STAGE_2
+from distgan.tissue_translation import DEFAULT, NARROW, RUN, STAGE_2
 
 _LABEL_CRITIC: Mapping[str, Any] = {"scales": [1, 2], "depths": [3, 3], "weights": [0.5, 0.4]}
 _PAIR_CRITIC: Mapping[str, Any] = {
@@ -74,7 +74,7 @@ class Dsgan(Sgan):
     averaged = ("label_generator", "translator", "reader")
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "default": DEFAULT,
-        "small": {**DEFAULT, "run": {"batch_size": 4}, "method": _NARROW},
+        "small": {**RUN, "method": _NARROW, "optimizer": unequal("label_critic", "pair_critic")},
         "paper": {**STAGE_2, "method": _PUBLISHED},
     }
 

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from distgan.method import Step
-from distgan.tissue_translation import DEFAULT, NARROW, STAGE_2, TranslationConfig, TranslationGan
+from distgan.tissue import unequal
+from distgan.tissue_translation import DEFAULT, NARROW, RUN, STAGE_2, TranslationConfig, TranslationGan
 
 _CRITIC: Mapping[str, Any] = {"weighted": False}
 
@@ -37,7 +38,7 @@ class LabelCompletion(TranslationGan):
     Config = LabelCompletionConfig
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "default": DEFAULT,
-        "small": {**DEFAULT, "run": {"batch_size": 4}, "method": NARROW},
+        "small": {**RUN, "method": NARROW, "optimizer": unequal("pair_critic")},
         "paper": {**STAGE_2, "method": {"pair_critic": _CRITIC}},
         "unet": {**STAGE_2, "method": {"pair_critic": _CRITIC, "translator": {"kind": "unet"}}},
     }

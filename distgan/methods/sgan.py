@@ -20,13 +20,13 @@ from torch import Tensor
 from distgan.method import Sample, Step, Turn
 from distgan.networks.label_generator import LabelGenerator
 from distgan.networks.patch_discriminator import MultiScaleDiscriminator
-from distgan.tissue import SCHEDULE
+from distgan.tissue import SCHEDULE, unequal
 from distgan.tissue_sections import Critic, Noisy
-from distgan.tissue_translation import DEFAULT, NARROW, PUBLISHED, STAGE_2, TranslationConfig, TranslationGan
+from distgan.tissue_translation import DEFAULT, NARROW, PUBLISHED, RUN, STAGE_2, TranslationConfig, TranslationGan
 
 _LABELS: Mapping[str, Any] = {"label_reduction": 2, "label_critic": {"weighted": False}}
-_FIRST, _SECOND = SCHEDULE | {"hold": 0.5}, SCHEDULE | {"hold": 0.75}
-NARROW_LABELS: Mapping[str, Any] = {"label_generator": {"width": 16}, "label_critic": {"width": 16}}
+_FIRST, _SECOND = {**SCHEDULE, "hold": 0.5}, {**SCHEDULE, "hold": 0.75}
+NARROW_LABELS: Mapping[str, Any] = {"label_generator": {"width": 16, "depth": 4}, "label_critic": {"width": 16}}
 
 
 class SganConfig(TranslationConfig):
@@ -45,7 +45,11 @@ class Sgan(TranslationGan):
     averaged: ClassVar[tuple[str, ...]] = ("label_generator", "translator")
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "default": DEFAULT,
-        "small": {**DEFAULT, "run": {"batch_size": 4}, "method": {**NARROW, **NARROW_LABELS, "l1": 10.0}},
+        "small": {
+            **RUN,
+            "method": {**NARROW, **NARROW_LABELS, "l1": 10.0},
+            "optimizer": unequal("label_critic", "pair_critic"),
+        },
         "paper": {
             **STAGE_2,
             "method": {**PUBLISHED, **_LABELS},

@@ -8,9 +8,9 @@ numbers of parameters. Convolutions have no offset; weights begin as N(0, 0.02),
 import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
-import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from storage.errors import RecipeError
@@ -35,11 +35,11 @@ class Encoder(nn.Module):
 
     def __init__(self, channels: int, edges: Edges, width: int, depth: int, heads: Sequence[int]) -> None:
         super().__init__()
-        kinds, levels = _kinds(edges), levels_of(edges, depth)
-        widths = [channels, *_widths(width, depth, 16)]
+        kinds, levels = kinds_of(edges), levels_of(edges, depth)
+        widths = [channels, *widths_of(width, depth, 16)]
         layers: list[nn.Module] = []
         for (inside, outside), (large, small) in zip(pairwise(widths), pairwise(levels), strict=True):
-            layers += [kinds.convolution(inside, outside, **_shape(large, small)), kinds.norm(outside), nn.PReLU()]
+            layers += [kinds.convolution(inside, outside, **shape_of(large, small)), kinds.norm(outside), nn.PReLU()]
         self.convolutions = nn.Sequential(*layers, nn.Flatten())
         units = widths[-1] * math.prod(levels[-1])
         self.heads = nn.ModuleList(nn.Sequential(nn.Linear(units, size), nn.BatchNorm1d(size)) for size in heads)
@@ -56,8 +56,8 @@ class Decoder(nn.Module):
 
     def __init__(self, channels: int, edges: Edges, width: int, depth: int, code: int, layers: Layers) -> None:
         super().__init__()
-        kinds, levels = _kinds(edges), levels_of(edges, depth)[::-1]
-        widths = [*_widths(width, depth, 16)[::-1], channels]
+        kinds, levels = kinds_of(edges), levels_of(edges, depth)[::-1]
+        widths = [*widths_of(width, depth, 16)[::-1], channels]
         self.start = (widths[0], *levels[0])
         norm = [kinds.norm(widths[0])] if layers == "tables" else []
         self.dense = nn.Sequential(
@@ -65,7 +65,7 @@ class Decoder(nn.Module):
         )
         found: list[nn.Module] = []
         for (inside, outside), (small, large) in zip(pairwise(widths), pairwise(levels), strict=True):
-            found += [kinds.transposed(inside, outside, **_shape(large, small)), kinds.norm(outside), nn.PReLU()]
+            found += [kinds.transposed(inside, outside, **shape_of(large, small)), kinds.norm(outside), nn.PReLU()]
         self.convolutions = nn.Sequential(*found[: -1 if layers == "tables" else -2])
         _initialise(self)
 
@@ -83,12 +83,12 @@ class ImageCritic(nn.Module):
 
     def __init__(self, channels: int, edges: Edges, width: int, depth: int, scores: int, layers: Layers) -> None:
         super().__init__()
-        kinds, levels = _kinds(edges), levels_of(edges, depth)
-        widths = [channels, *_widths(width, depth, 8)]
+        kinds, levels = kinds_of(edges), levels_of(edges, depth)
+        widths = [channels, *widths_of(width, depth, 8)]
         found: list[nn.Module] = []
         for (inside, outside), (large, small) in zip(pairwise(widths), pairwise(levels), strict=True):
             norm = [kinds.norm(outside)] if found or layers == "tables" else []
-            found += [kinds.convolution(inside, outside, **_shape(large, small)), *norm, nn.LeakyReLU(0.2)]
+            found += [kinds.convolution(inside, outside, **shape_of(large, small)), *norm, nn.LeakyReLU(0.2)]
         self.convolutions = nn.Sequential(*found)
         self.dense = nn.Sequential(nn.Flatten(), nn.Linear(widths[-1] * math.prod(levels[-1]), scores))
         _initialise(self)
@@ -141,38 +141,42 @@ def halved(images: Tensor, levels: Sequence[Edges]) -> list[Tensor]:
     """The images N C ... at each of these sizes, by means over space."""
     found = [images]
     for large, small in pairwise(levels):
-        found.append(_kinds(large).mean(found[-1], [a // b for a, b in zip(large, small, strict=True)]))
+        found.append(kinds_of(large).mean(found[-1], [a // b for a, b in zip(large, small, strict=True)]))
     return found
 
 
-class _Kinds:
-    """The layers for flat or solid images."""
+class Kinds:
+    """The layers for images of so many dimensions, 2 or 3."""
 
     def __init__(self, dimensions: int) -> None:
         flat = dimensions == 2
-        self._convolution = nn.Conv2d if flat else nn.Conv3d
-        self._transposed = nn.ConvTranspose2d if flat else nn.ConvTranspose3d
+        self._convolution: Callable[..., nn.Module] = nn.Conv2d if flat else nn.Conv3d
+        self._transposed: Callable[..., nn.Module] = nn.ConvTranspose2d if flat else nn.ConvTranspose3d
         self.norm: Callable[[int], nn.Module] = nn.BatchNorm2d if flat else nn.BatchNorm3d
-        self.mean = torch.nn.functional.avg_pool2d if flat else torch.nn.functional.avg_pool3d
+        self.mean: Callable[..., Tensor] = F.avg_pool2d if flat else F.avg_pool3d
 
-    def convolution(self, inside: int, outside: int, **shape: Sequence[int]) -> nn.Module:
-        return self._convolution(inside, outside, bias=False, **shape)  # type: ignore[arg-type]
+    def convolution(self, inside: int, outside: int, **shape: Any) -> nn.Module:
+        """A convolution, without offset if nothing is said."""
+        return self._convolution(inside, outside, **{"bias": False, **shape})
 
-    def transposed(self, inside: int, outside: int, **shape: Sequence[int]) -> nn.Module:
-        return self._transposed(inside, outside, bias=False, **shape)  # type: ignore[arg-type]
-
-
-def _kinds(edges: Edges) -> _Kinds:
-    return _Kinds(len(edges))
+    def transposed(self, inside: int, outside: int, **shape: Any) -> nn.Module:
+        """A transposed convolution without offset."""
+        return self._transposed(inside, outside, bias=False, **shape)
 
 
-def _shape(large: Edges, small: Edges) -> dict[str, Sequence[int]]:
-    """Of a convolution between these: four wide where it halves, else three."""
-    strides = [a // b for a, b in zip(large, small, strict=True)]
-    return {"kernel_size": [2 + s for s in strides], "stride": strides, "padding": [1] * len(strides)}
+def kinds_of(edges: Edges) -> Kinds:
+    """The layers for images of these edges."""
+    return Kinds(len(edges))
 
 
-def _widths(width: int, depth: int, most: int) -> list[int]:
+def shape_of(large: Edges, small: Edges) -> dict[str, Any]:
+    """Of a convolution between maps of these edges: four wide along an axis that is halved, else three."""
+    strides = tuple(a // b for a, b in zip(large, small, strict=True))
+    return {"kernel_size": tuple(2 + stride for stride in strides), "stride": strides, "padding": 1}
+
+
+def widths_of(width: int, depth: int, most: int) -> list[int]:
+    """Feature maps of so many layers, each twice those before, at most `most` times the first."""
     return [width * min(2**level, most) for level in range(depth)]
 
 

@@ -24,11 +24,11 @@ from storage.preprocess import Preparation, prepare
 
 @pytest.fixture(autouse=True)
 def small_tasks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Shards of 16 samples and batches of 5, so that there are many."""
-    monkeypatch.setattr("distgan.inference.embed.TASK_BYTES", 1)
+    """Shards of 16 samples, read in blocks of 8, and batches of 5, so that there are many."""
+    monkeypatch.setattr("distgan.inference.embed.TASK_BYTES", 16 * 32 * 32)
     monkeypatch.setattr("distgan.inference.embed.CHUNKS_PER_READ", 1)
     monkeypatch.setattr("distgan.inference.embed.BATCH", {"cpu": 5})
-    monkeypatch.setattr("storage.patches.CHUNK_BYTES", 16 * 32 * 32)
+    monkeypatch.setattr("storage.patches.CHUNK_BYTES", 8 * 32 * 32)
     embedding._loaded.cache_clear()
     embedding._patches.cache_clear()
     yield
@@ -37,7 +37,7 @@ def small_tasks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture
 def store(images: Path, tmp_path: Path) -> PatchStore:
-    """108 patches of 32 x 32 in chunks of 16."""
+    """108 patches of 32 x 32 in chunks of 8."""
     return prepare(images, tmp_path / "patches", Preparation(Cut("tiled", (32, 32))))
 
 

@@ -60,6 +60,20 @@ def test_batches_are_made_alike_by_their_controls() -> None:
         np.testing.assert_allclose(found[controls & (batches == batch)].mean(0), 0, atol=1e-9)
 
 
+def test_the_spread_of_a_batch_is_that_of_the_others() -> None:
+    random = np.random.default_rng(0)
+    values = random.normal(size=(2000, 4)) * np.repeat([[1.0], [3.0]], 1000, axis=0)
+    batches, controls = np.repeat(["1", "2"], 1000), np.full(2000, True)
+
+    def ratio(found: np.ndarray) -> float:
+        return float(found[1000:].std() / found[:1000].std())
+
+    sphered, corrected = sphering(values)(values), typical_variation_normalised(values, batches, controls)
+    assert ratio(sphered) == pytest.approx(3, rel=0.1)
+    assert ratio(corrected) < 2.2  # not 1: CORAL adds 1 to variances that are 0.2 and 1.8
+    assert ratio(corrected) == pytest.approx(3 * (1.2 / 2.8) ** 0.5, rel=0.1)
+
+
 def test_a_batch_without_controls_is_named() -> None:
     with pytest.raises(DataError, match="batch 2"):
         typical_variation_normalised(skewed(6), np.array(list("111122")), np.arange(6) < 4)

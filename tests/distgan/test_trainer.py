@@ -81,8 +81,8 @@ def test_frozen_parameters_stay_frozen_and_the_others_are_thawed_after_a_turn(
     sgd: dict[str, Any], make_trainer: MakeTrainer, fails: bool
 ) -> None:
     toy = Toy()
-    toy.frozen = nn.Linear(1, 1)
-    toy.frozen.requires_grad_(False)
+    toy.fixed = nn.Linear(1, 1)
+    toy.fixed.requires_grad_(False)
 
     def loss(step: Step) -> Mapping[str, Tensor]:
         flags.append([p.requires_grad for p in toy.parameters()])

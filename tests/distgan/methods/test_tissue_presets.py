@@ -20,7 +20,7 @@ def paper(name: str, preset: str = "paper") -> AnyRun:
 
 
 NAMES = ["label_gan", "joint_gan", "unsupervised_gan", "label_to_image", "label_completion", "sgan", "dsgan"]
-STEPS = {name: 2 for name in NAMES} | {"dsgan": 1}
+STEPS = dict.fromkeys(NAMES, 2) | {"dsgan": 1}
 FIRST = {"scales": (1, 2, 4), "depths": (3, 3, 3), "weights": (0.5, 0.4, 0.1), "width": 32}
 SECOND = {"scales": (1, 1), "depths": (3, 4), "weights": (0.5, 0.5), "width": 64}
 FCGAN = {"noise": 8, "width": 32, "depth": 5, "norm": "instance_affine", "start": "image"}

@@ -1,0 +1,122 @@
+"""`distgan evaluate two_sample`: a model class by class, and the classes of a store against each other."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from distgan.config import config_from_tables
+from distgan.data import Feed, choose, known_of, sample_of
+from distgan.distributed import Group
+from distgan.method import Batch, Step, build
+from distgan.methods import load_method
+from distgan.metrics.two_sample import drawn_from
+from distgan.model import load_model, save_model
+from distgan.score import Asked, Told
+from distgan.scores import two_sample
+from distgan.trainer import Trainer
+from storage.errors import RecipeError
+from storage.manifest import committed
+from storage.patches import KIND, PatchStore
+from storage.store import create_array, write_shard
+
+KINDS = ("dark", "bright")
+QUICK: dict[str, Any] = {"steps": 30, "width": 2, "rate": 3e-3, "batch": 8, "splits": 2, "passes": 1}
+Score = Callable[..., Told]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> PatchStore:
+    """Images of two classes, which differ in green alone; 10 of each in each of six fields."""
+    target, random = tmp_path / "store.zarr", np.random.default_rng(0)
+    kinds = np.arange(120) % 2
+    images = random.integers(80, 120, (120, 2, 8, 8))
+    images[:, 1] += 70 * kinds[:, None, None]
+    facts: dict[str, Any] = {
+        "channels": ["red", "green"],
+        "labels": [],
+        "value_range": [0, 200],
+        "pixel_um": [None, None],
+        "source": "none",
+    }
+    with committed(target, KIND, facts) as folder:
+        create_array(folder / "images", images.shape, "uint8", (20, 2, 8, 8), (120, 2, 8, 8), ("sample", "c", "y", "x"))
+        write_shard(folder / "images", 0, images.astype(np.uint8))
+        columns = {"kind": [KINDS[kind] for kind in kinds], "field": np.arange(120) // 20}
+        pq.write_table(pa.table(columns), folder / "obs.parquet")
+    return PatchStore.open(target)
+
+
+@pytest.fixture
+def model(store: PatchStore, tmp_path: Path) -> Path:
+    """A star whose greens are as they began."""
+    tables: dict[str, Any] = {
+        "run": {"name": "tiny", "images": 100, "batch_size": 8},
+        "data": {"store": str(store.path), "split": {"by": "field", "held_out": 0.5}, "strata": "kind"},
+        "method": {"name": "star_gan", "column": "kind", "noise": 2, "width": 2, "critic_width": 2},
+        "optimizer": {"lr": 1e-4},
+        "evaluate": {"every_images": 100},
+        "checkpoint": {"every_images": 100},
+    }
+    config = config_from_tables(tables, "the test")
+    sample = sample_of(store, config.data, ("kind",))
+    rows = np.arange(20)
+    feed = Feed(store, rows, 0, torch.device("cpu"), known=known_of(store, rows, sample))
+    trainer = Trainer(config, build(load_method("star_gan"), config.method, sample, 0), feed, Group())
+    save_model(tmp_path / "model", trainer, store, {}, "none")
+    return tmp_path / "model"
+
+
+def scored(target: Path, tmp_path: Path, **keys: Any) -> Told:
+    return two_sample.score(Asked(str(target), two_sample.Settings(**(QUICK | keys)), tmp_path))
+
+
+def test_a_store_s_classes_differ_from_each_other_in_green_and_not_in_red(store: PatchStore, tmp_path: Path) -> None:
+    split = {"by": "field", "held_out": 0.5}
+    told = scored(store.path, tmp_path, by="kind", split=split, group="field")
+    found = {(row["channels"], row["class"], row["of"]): row["auc"] for row in told.facts["scores"]}
+    assert len(found) == 8
+    for kind, other in (KINDS, KINDS[::-1]):
+        assert found["all", kind, other] > 0.9
+        assert found["all", kind, kind] < 0.8
+        assert found["first", kind, other] < 0.8
+    assert told.tables["scores"].num_rows == 8
+    assert set(told.figures) == {"wgan_gp all", "wgan_gp first"}
+    assert len(told.figures["wgan_gp all"]().axes[0].texts) == 4
+
+
+def test_a_model_is_scored_class_by_class_beside_the_training_images(model: Path, tmp_path: Path) -> None:
+    told = scored(model, tmp_path, by="kind", kinds=("cross_entropy",), red=False)
+    found = {(row["of"], row["class"]): row for row in told.facts["scores"]}
+    assert set(found) == {(of, kind) for of in ("made", "training images") for kind in KINDS}
+    for kind in KINDS:
+        made, real = found["made", kind], found["training images", kind]
+        assert made["median"] > real["median"]
+        assert made["auc"] > 0.95 > 0.8 > real["auc"]
+        assert len(made["values"]) == 2
+
+
+def test_a_model_that_knows_classes_makes_those_asked_for(model: Path, store: PatchStore) -> None:
+    star = load_model(model)
+    settings = two_sample.Settings(**QUICK, by="kind")
+    assert len(choose(store, star.config.data).held_out) == 60
+    for number, kind in enumerate(star.method.sample.classes["kind"]):
+        shown = torch.zeros(4, 2, 8, 8)
+        images = two_sample._made(star, two_sample._Class(kind, shown, shown, None), settings)(3, 10)
+        step = Step(Batch(drawn_from(shown)(3, 10), {"kind": torch.full((3,), number)}), 10)
+        assert torch.equal(images, star.method.preview(step))
+
+
+def test_classes_of_another_column_are_refused(model: Path, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"depend on kind.*two_sample\.by is 'field'"):
+        scored(model, tmp_path, by="field", split={"by": "kind", "leave_out": "dark"})
+
+
+def test_nothing_held_out_is_refused(store: PatchStore, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"Set two_sample\.split"):
+        scored(store.path, tmp_path, by="kind")
