@@ -95,7 +95,7 @@ def classes_of(sample: Sample, column: str) -> tuple[str, ...]:
 
 
 class GameConfig(MethodConfig):
-    """width, depth: of encoder and decoder.  critic_width, critic_depth: of the image critic.  code_width: of the code's.
+    """width, depth: of encoder and decoder.  critic_width, critic_depth: of the image critic.  code_width: of codes'.
 
     latent: length of a code.  layers: where the published code and its tables differ.  white_noise: deviation of what
     is added to what the image critic sees, from black 0 to white 1, and before its dense layer.  code_weight,
@@ -116,7 +116,7 @@ class GameConfig(MethodConfig):
 
 @dataclass(frozen=True)
 class Coded:
-    """What an encoder makes of a batch.  given: to the decoder, N G.  code: to the code critic, N Z.  terms: its own."""
+    """What an encoder makes of a batch.  given: to the decoder, N G.  code: to its critic, N Z.  terms: its own."""
 
     given: Tensor
     code: Tensor

@@ -15,7 +15,6 @@ from distgan.tissue import SCHEDULE, Tissue, disturbance, noise_shape, unequal, 
 from distgan.tissue_gan import AUGMENT
 from distgan.tissue_sections import AdversarialTissueConfig, Critic, Translator
 
-PATCHES = Critic(scales=(1, 1), depths=(3, 4), weights=(0.5, 0.5), width=64)
 PUBLISHED: Mapping[str, Any] = {
     "translator": {"kind": "unet", "noise": 0, "sigma": 0.1, "dropout": 0.5},
     "pair_critic": {"weighted": False},
@@ -47,6 +46,15 @@ SMALL: Mapping[str, Any] = {
 }
 
 
+class PairCritic(Critic):
+    """`Critic`, of labels with what is made of them: by default patches of 70 x 70 and of 142 x 142."""
+
+    scales: tuple[int, ...] = (1, 1)
+    depths: tuple[int, ...] = (3, 4)
+    weights: tuple[float, ...] = (0.5, 0.5)
+    width: int = Field(default=64, ge=1, le=256)
+
+
 class TranslationConfig(AdversarialTissueConfig):
     """translator, pair_critic: see there.
 
@@ -55,7 +63,7 @@ class TranslationConfig(AdversarialTissueConfig):
     """
 
     translator: Translator = Translator()
-    pair_critic: Critic = PATCHES
+    pair_critic: PairCritic = PairCritic()
     l1: float = Field(0.0, ge=0)
     l1_weights: tuple[float, ...] = ()
 

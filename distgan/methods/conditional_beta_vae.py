@@ -31,16 +31,16 @@ _PAPER: Mapping[str, Any] = {
 
 
 class ConditionalBetaVaeConfig(MethodConfig):
-    """column: metadata column that names the structure; "" is none.  reference, structure: names of the channels; by default
-    the last is the structure and all others reference.
+    """column: metadata column that names the structure; "" is none.  reference, structure: names of the channels; by
+    default the last is the structure and all others reference.
 
-    width, depth: of the networks.  latent: length of a code.  objective: what is lowered, of the squared error R and the
-    divergence KL, the progress t = images seen / ramp_images in [0, 1]:
-        constant  R + beta KL                           ("H"; Higgins et al. 2017)
-        capacity  R + gamma |KL - t capacity|           ("B"; Burgess et al. 2018)
-        linear    R + t beta KL                         ("A")
-        cyclic    R + s beta KL                         ("C"; Fu et al. 2019) s rises from 0 to 1 in the first half of each
-                                                        of `cycles` parts of the ramp, and is then 1
+    width, depth: of the networks.  latent: length of a code.  objective: what is lowered, of the squared error R and
+    the divergence KL; t = images seen / ramp_images, at most 1:
+        constant  R + beta KL                 "H" (Higgins et al. 2017)
+        capacity  R + gamma |KL - t capacity| "B" (Burgess et al. 2018)
+        linear    R + t beta KL               "A"
+        cyclic    R + s beta KL               "C" (Fu et al. 2019): in each of `cycles` parts of the ramp s rises from
+                                              0 to 1, and is 1 in the second half and after the ramp
         alpha     2 ((1 - alpha) R + alpha KL)
     """
 

@@ -22,15 +22,8 @@ from distgan.method import Sample, Step, Term, Turn
 from distgan.methods.sgan import NARROW_LABELS, Sgan, SganConfig
 from distgan.tissue import segmentation_loss, unequal
 from distgan.tissue_sections import Critic, Reader
-from distgan.tissue_translation import DEFAULT, NARROW, RUN, STAGE_2
+from distgan.tissue_translation import DEFAULT, NARROW, RUN, STAGE_2, PairCritic
 
-_LABEL_CRITIC: Mapping[str, Any] = {"scales": [1, 2], "depths": [3, 3], "weights": [0.5, 0.4]}
-_PAIR_CRITIC: Mapping[str, Any] = {
-    "scales": [1, 1, 2, 2],
-    "depths": [3, 4, 3, 4],
-    "weights": [0.3, 0.3, 0.2, 0.2],
-    "width": 64,
-}
 _PUBLISHED: Mapping[str, Any] = {
     "label_reduction": 2,
     "label_critic": {"weighted": False},
@@ -45,6 +38,22 @@ _NARROW: Mapping[str, Any] = {
 }
 
 
+class LabelCritic(Critic):
+    """`Critic`, of labels: by default at two scales."""
+
+    scales: tuple[int, ...] = (1, 2)
+    depths: tuple[int, ...] = (3, 3)
+    weights: tuple[float, ...] = (0.5, 0.4)
+
+
+class JointPairCritic(PairCritic):
+    """`Critic`, of labels with their images: by default patches of two sizes at two scales."""
+
+    scales: tuple[int, ...] = (1, 1, 2, 2)
+    depths: tuple[int, ...] = (3, 4, 3, 4)
+    weights: tuple[float, ...] = (0.3, 0.3, 0.2, 0.2)
+
+
 class DsganConfig(SganConfig):
     """reader: see there.  regression, cycle, generated: weights of eq. 6, the last on top of `cycle`.
 
@@ -54,8 +63,8 @@ class DsganConfig(SganConfig):
     gradient_shares: tell which part of the slope of the pair critic's loss is along the labels (figure 16).
     """
 
-    label_critic: Critic = Critic(scales=(1, 2), depths=(3, 3), weights=(0.5, 0.4))
-    pair_critic: Critic = Critic(scales=(1, 1, 2, 2), depths=(3, 4, 3, 4), weights=(0.3, 0.3, 0.2, 0.2), width=64)
+    label_critic: LabelCritic = LabelCritic()
+    pair_critic: JointPairCritic = JointPairCritic()
     reader: Reader = Reader()
     generator_steps: int = Field(1, ge=1, le=16)
     regression: float = Field(10.0, ge=0)

@@ -42,7 +42,7 @@ class ConditionalEncoder(nn.Module):
 
 
 class ConditionalDecoder(nn.Module):
-    """Codes N latent, references N R ... and classes N K -> light N C ... above 0, by a softplus; the encoder's mirror."""
+    """Codes N latent, references N R ... and classes N K -> light N C ... above 0, by a softplus: its mirror."""
 
     def __init__(
         self, channels: int, references: int, classes: int, edges: Edges, width: int, depth: int, latent: int

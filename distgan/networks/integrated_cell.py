@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from storage.errors import RecipeError
 
 Layers = Literal["code", "tables"]
-"""Where the code and the tables of the paper differ: these alone normalise a decoder's dense layer and its image, and an
-image critic's first convolution."""
+"""Where the code and the tables of the paper differ: these alone normalise a decoder's dense layer and its image, and
+an image critic's first convolution."""
 Edges = tuple[int, ...]
 """H W or D H W."""
 White = Callable[[Tensor, str], Tensor]
@@ -99,7 +99,7 @@ class ImageCritic(nn.Module):
 
 
 class CodeCritic(nn.Module):
-    """Codes N D -> scores N, logits (S3).  width: units of the third dense layer, 512; the first two have twice those."""
+    """Codes N D -> scores N, logits (S3).  width: units of the third dense layer, 512; before it, twice."""
 
     def __init__(self, code: int, width: int) -> None:
         super().__init__()
@@ -131,7 +131,7 @@ def levels_of(edges: Edges, depth: int) -> list[Edges]:
     if math.prod(levels[-1]) > MOST_PLACES:
         raise RecipeError(
             "the images are not made small enough by the networks",
-            f"{' x '.join(map(str, edges))} becomes {' x '.join(map(str, levels[-1]))} in {depth} halvings of even edges",
+            f"{' x '.join(map(str, edges))} become {' x '.join(map(str, levels[-1]))} in {depth} layers",
             f"Prepare edges that are multiples of {2**depth} (prepare.patch), or set a larger method.depth",
         )
     return levels

@@ -28,6 +28,14 @@ def test_schedules_run_from_one_to_their_end(schedule: str, wanted: list[float])
     assert rate_factor(config(schedule=schedule), 999, 400) == pytest.approx(wanted[-1])
 
 
+def test_rates_may_stay_for_a_share_of_the_run_before_they_fall() -> None:
+    """200 epochs of which the first 150 are constant, as in pix2pix."""
+    held = config(schedule="linear", hold=0.75)
+    assert [rate_factor(held, seen, 200) for seen in (0, 100, 150, 175, 200, 300)] == [1, 1, 1, 0.5, 0, 0]
+    assert rate_factor(config(schedule="cosine", hold=0.5), 300, 400) == pytest.approx(0.5)
+    assert rate_factor(config(schedule="constant", hold=0.5), 399, 400) == 1
+
+
 def test_a_staircase_falls_by_the_same_part_after_every_so_many_images() -> None:
     steps = config(schedule="staircase", decay=0.5, decay_images=100)
     assert [rate_factor(steps, seen, 400) for seen in (0, 99, 100, 199, 200, 400, 800)] == [

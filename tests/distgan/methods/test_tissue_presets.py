@@ -10,7 +10,7 @@ from distgan.config import RECIPES, AnyRun, config_from_tables, read_config
 
 def paper(name: str, preset: str = "paper") -> AnyRun:
     tables = {
-        "run": {"name": "tiny", "images": 2000},
+        "run": {"name": "tiny", "images": 2000, **({} if preset == "paper" else {"batch_size": 1})},
         "data": {"store": "none"},
         "method": {"name": name, "preset": preset},
         "evaluate": {"every_images": 8},
@@ -96,6 +96,12 @@ def test_without_the_published_departures_the_equations_hold() -> None:
     assert method.l1 == 0
     assert method.label_critic.weighted
     assert method.pair_critic.weighted
+
+
+def test_a_key_of_a_table_leaves_the_others_as_the_method_has_them() -> None:
+    table = paper("dsgan", "small").method.pair_critic
+    assert holds(table, {"width": 16, "scales": (1, 2)})
+    assert holds(paper("label_to_image", "small").method.pair_critic, {**SECOND, "width": 16})
 
 
 @pytest.mark.parametrize("recipe", sorted(RECIPES.glob("vnc_*.toml")), ids=lambda path: path.stem)
