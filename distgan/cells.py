@@ -22,12 +22,25 @@ class CellMethod(Method):
     """A method that makes images of cells out of codes, and codes out of images.
 
     made: the numbers of the channels it makes, in order; the others of its images stay black.  classes: of the
-    structure, in order; none where it knows no structure.
+    structure, in order; none where it knows no structure.  structure: numbers of its channels, if any.
     """
 
     made: tuple[int, ...]
     classes: tuple[str, ...] = ()
+    structure: tuple[int, ...] = ()
     config: Any
+
+    def codes(self, batch: Batch) -> Tensor:
+        """The codes of the batch's cells, N latent: what `decoded` takes."""
+        return self.representation(batch.images)
+
+    def divergences(self, batch: Batch) -> Tensor:
+        """KL(q(z|x) | N(0, 1)) of each dimension of the batch's codes, N latent, nats; NaN of codes without noise."""
+        return torch.full_like(self.codes(batch), torch.nan)
+
+    def class_scores(self, images: Tensor) -> Tensor:
+        """images: N C ... in [-1, 1].  Returns N K: logits of the structures; K is 0 where the method tells none."""
+        return images.new_zeros(len(images), 0)
 
     @abstractmethod
     def decoded(self, codes: Tensor, batch: Batch) -> Tensor:

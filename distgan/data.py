@@ -206,12 +206,13 @@ class Batches(ABC):
         columns, labels = self._known_at(position, count)
         labels = {name: moved(label, self.augment, self.seed, position) for name, label in labels.items()}
         companions = self.companions(position, count)
-        if companions is None:
-            return Batch(augmented(images, self.augment, self.seed, position), columns, labels)
-        all_channels = torch.cat([images[:, None], companions], 1)
-        moved_together = augmented(all_channels.flatten(1, 2), self.augment, self.seed, position)
-        images, companions = moved_together.unflatten(1, all_channels.shape[1:3]).tensor_split((1,), 1)
-        return Batch(images[:, 0], columns, labels, companions)
+        channels = images.shape[1]
+        if companions is not None:
+            images = torch.cat([images, companions.flatten(1, 2)], 1)  # all are moved alike
+        images = augmented(images, self.augment, self.seed, position)
+        if companions is not None:
+            companions = images[:, channels:].unflatten(1, companions.shape[1:3])
+        return Batch(images[:, :channels], columns, labels, companions)
 
     def companions(self, position: int, count: int) -> Tensor | None:
         """Their look-alikes of every class, N P C H W, not augmented; None where none come along."""

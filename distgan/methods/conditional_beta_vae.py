@@ -128,15 +128,23 @@ class ConditionalBetaVae(CellMethod):
         with evaluated(self.decoder):
             return self.pictured(self.decoder(codes, *self.given(batch)))
 
-    def code(self, batch: Batch) -> Tensor:
+    def codes(self, batch: Batch) -> Tensor:
         """The mean of each structure's code, N latent."""
+        return self.posterior(batch)[0]
+
+    def divergences(self, batch: Batch) -> Tensor:
+        """KL(q(z|x) | N(0, 1)) of each dimension of the batch's codes, N latent, nats."""
+        mean, log_variance = self.posterior(batch)
+        return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance)
+
+    def posterior(self, batch: Batch) -> tuple[Tensor, ...]:
+        """Mean and log-variance of each structure's code, N latent each."""
         with evaluated(self.encoder):
-            mean: Tensor = self.encoder(self.light(batch.images), *self.given(batch)).chunk(2, 1)[0]
-        return mean
+            return self.encoder(self.light(batch.images), *self.given(batch)).float().chunk(2, 1)
 
     def reconstruction(self, batch: Batch) -> Tensor:
         """The batch's structures, made again; the other channels black."""
-        return self.decoded(self.code(batch), batch)
+        return self.decoded(self.codes(batch), batch)
 
     def preview(self, step: Step) -> Tensor:
         """Structures of normal codes in the cells of the batch; where it has no class, one is drawn."""

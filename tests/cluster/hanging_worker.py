@@ -13,7 +13,9 @@ from typing import Any
 from cluster import attempts
 from distgan.cli import main
 
-IMAGES, MARK, SECONDS = int(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3])
+IMAGES: int
+MARK: Path
+SECONDS: float
 
 
 def worker(settings: dict[str, Any]) -> None:
@@ -37,5 +39,6 @@ def worker(settings: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
+    IMAGES, MARK, SECONDS = int(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3])
     attempts.worker = worker
     sys.exit(main(sys.argv[4:]))

@@ -10,6 +10,7 @@ import json
 import multiprocessing
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,13 +24,14 @@ from torch import Tensor, nn
 
 from distgan.checkpoint import Checkpoints
 from distgan.config import config_from_tables
-from distgan.data import Feed
+from distgan.data import Feed, Known
 from distgan.distributed import Group
 from distgan.method import Batch, Method, MethodConfig, Sample, Step, Terms, Turn, build
 from distgan.methods import load_method
 from distgan.nonfinite import NonFinite
 from distgan.trainer import Trainer
 from storage.errors import InternalError
+from storage.sampler import StratifiedSampler
 
 GROUPS = (4, 1, 3, 2)
 STEPS, KEPT = 5, 2
@@ -52,6 +54,14 @@ CASES: dict[str, dict[str, dict[str, object]]] = {
     "dropout": {
         "run": {"virtual_shards": 4, "batch_size": 16},
         "method": {"name": "bigan", "width": 4, "critic_width": 4, "dense_width": 4},
+    },
+    "star": {
+        "run": {"virtual_shards": 6, "batch_size": 12},
+        "method": {"name": "star_wgan_gp", "noise": 4, "width": 4, "critic_width": 4, "critic_steps": 2},
+    },
+    "look-alikes": {
+        "run": {"virtual_shards": 4, "batch_size": 16},
+        "method": {"name": "multichannel_wgan_gp", "noise": 4, "width": 4, "critic_width": 4, "critic_steps": 2},
     },
 }
 
@@ -112,11 +122,17 @@ def trainer(case: str, group: Group, **run: object) -> Trainer:
         },
         "the test",
     )
-    images = np.random.default_rng(0).integers(0, 256, (40, 1, 32, 32), np.uint8)
-    store = SimpleNamespace(read=lambda rows: images[rows], value_range=(0.0, 255.0))
-    feed = Feed(store, np.arange(len(images)), 0, torch.device("cpu"))  # type: ignore[arg-type]
     kind = Pooled if case == "pool" else load_method(config.method.name)
-    return Trainer(config, build(kind, config.method, Sample((1, 32, 32)), 0), feed, group)
+    images = np.random.default_rng(0).integers(0, 256, (40, kind.least_channels, 32, 32), np.uint8)
+    store = SimpleNamespace(read=lambda rows: images[rows], value_range=(0.0, 255.0))
+    classes = np.random.default_rng(1).integers(0, 2, 40)
+    known = Known({name: torch.from_numpy(classes) for name in config.method.columns})
+    if config.method.companions:
+        known = replace(known, companions=np.random.default_rng(2).integers(0, 40, (40, 2, 3)))
+    order = StratifiedSampler(classes.astype(np.str_), 0) if config.method.strata else None
+    feed = Feed(store, np.arange(40), 0, torch.device("cpu"), order=order, known=known)  # type: ignore[arg-type]
+    sample = Sample(images.shape[1:], classes={name: ("a", "b") for name in config.method.columns})
+    return Trainer(config, build(kind, config.method, sample, 0), feed, group)
 
 
 def one_group(group: Group, before: int, folder: Path) -> dict[str, str]:

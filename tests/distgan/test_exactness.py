@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file
 
 SCRIPT = Path(__file__).with_name("gloo_ranks.py")
-CASES = ("layer", "batch", "bfloat16", "channels_last", "pool", "balance", "dropout")
+CASES = ("layer", "batch", "bfloat16", "channels_last", "pool", "balance", "dropout", "star", "look-alikes")
 WORKERS = (4, 1, 3, 2)
 
 pytestmark = pytest.mark.slow

@@ -1,0 +1,224 @@
+"""A walk through the latent space of a model of cells: what each dimension of its codes means.
+
+Dimensions come in the order of what they tell: of a VAE by their mean KL(q(z|x) | N(0, 1)) over the cells of a store, of
+codes without noise, where that has no meaning, by their effect: the mean squared change of the image, whose range is 2,
+from one standard deviation below 0 to one above.
+"""
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from distgan import plots
+from distgan.cells import CellMethod
+from distgan.data import Known, known_of, to_unit_range
+from distgan.method import Batch
+from distgan.model import Model
+from storage.datasets import Progress
+from storage.durable import disk_errors
+from storage.errors import RecipeError
+from storage.patches import PatchStore
+
+BATCH = 64
+GRIDS, FILMS = (".png",), (".gif",)
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Dimensions:
+    """What the codes of a store say of each dimension of a code, Z each.
+
+    divergence: in nats, NaN of codes without noise.  effect: as above.  correlations: Spearman's, with numbers that are
+    known of each cell, by their name; NaN where the dimension is constant.
+    """
+
+    divergence: Floats
+    effect: Floats
+    mean: Floats
+    deviation: Floats
+    correlations: dict[str, Floats]
+
+    @property
+    def order(self) -> NDArray[np.int64]:
+        """The dimensions, those that tell most first."""
+        telling = self.divergence if np.isfinite(self.divergence).all() else self.effect
+        return np.argsort(-telling, kind="stable")
+
+
+def traverse(
+    model: Model,
+    store: PatchStore,
+    out: Path,
+    *,
+    row: int = 0,
+    count: int = 8,
+    steps: int = 7,
+    reach: float = 3.0,
+    progress: Progress = lambda done, total: None,
+) -> Dimensions:
+    """Write a walk to `out`, and what is known of each dimension to the .csv beside it.
+
+    out: .png, a line for each of the first `count` dimensions, in `steps` steps from -reach to reach (standard
+    deviations), all others 0; or .gif, a film of the same.  row: the cell of the store to tell a conditional model.
+    Raises RecipeError: as `cell_method` and `cells_of`; the path has another suffix, or the store no such row.
+    """
+    method = cell_method(model)
+    if out.suffix not in GRIDS + FILMS:
+        raise RecipeError(
+            f"a walk cannot be written as {out.suffix or 'a file without suffix'}",
+            str(out),
+            f"Use one of {', '.join(GRIDS + FILMS)}",
+        )
+    one = cells_of(model, store, [row])
+    codes, divergences = codes_of(model, store, progress)
+    found = dimensions(codes, divergences, effects(method, one), store.obs)
+    shown = found.order[:count]
+    walk = np.zeros((len(shown), steps, codes.shape[1]))
+    for line, dimension in enumerate(shown):
+        walk[line, :, dimension] = np.linspace(-reach, reach, steps)
+    images = flat(decoded(method, torch.from_numpy(walk).flatten(0, 1).float(), one))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with disk_errors(out):
+        if out.suffix in GRIDS:
+            title = f"dimensions {', '.join(map(str, shown))}, from above; from {-reach:g} to {reach:g}"
+            plots.grid(images, title, columns=steps).savefig(out)
+        else:
+            _write_film(out, images.reshape(len(shown), steps, *images.shape[1:]))
+        _write_table(out.with_suffix(".csv"), found)
+    return found
+
+
+def cell_method(model: Model) -> CellMethod:
+    """The method of a model of cells.  Raises RecipeError: it is none."""
+    if isinstance(model.method, CellMethod):
+        return model.method
+    raise RecipeError(
+        f"{model.config.method.name} has no codes of cells",
+        "only models of the integrated cell can be walked and integrated",
+        "Take a model of cell_autoencoder, conditional_autoencoder or conditional_beta_vae",
+    )
+
+
+def cells_of(model: Model, store: PatchStore, rows: Sequence[int]) -> Batch:
+    """These samples of a store, and the classes of their structures.
+
+    Raises RecipeError: they are not such as the model was trained on, there is no such row, or a class is unknown.
+    """
+    wanted = (tuple(model.card["image_shape"]), tuple(model.card["channels"]), model.card["dtype"])
+    found = (store.shape[1:], store.channels, store.dtype)
+    if wanted != found:
+        raise RecipeError(
+            f"the model was not trained on samples such as those of {store.path}",
+            " and ".join(f"{dtype} {shape} of {', '.join(channels)}" for shape, channels, dtype in (wanted, found)),
+            "Prepare them as those it was trained on",
+        )
+    if unknown := [row for row in rows if not 0 <= row < store.shape[0]]:
+        raise RecipeError(
+            f"{store.path} has no row {unknown[0]}", f"its rows are 0 to {store.shape[0] - 1}", "Take one of these"
+        )
+    places = np.asarray(rows, np.int64)
+    images = to_unit_range(store.read(places), model.value_range)
+    return Batch(images, _known(model, store, places).columns)
+
+
+def _known(model: Model, store: PatchStore, rows: NDArray[np.int64]) -> Known:
+    for name, classes in model.method.sample.classes.items():
+        if name not in store.obs.column_names:
+            raise RecipeError(
+                f"{store.path} has no column {name!r}", "the model was told it", "Prepare from images that have it"
+            )
+        values = {str(value) for value in store.obs.column(name).take(pa.array(rows)).to_pylist()}
+        if classes and (others := sorted(values - set(classes))):
+            raise RecipeError(
+                f"the model does not know the {name} {others[0]!r}", f"it knows {', '.join(classes)}", "Leave it out"
+            )
+    return known_of(store, rows, model.method.sample)
+
+
+def codes_of(model: Model, store: PatchStore, progress: Progress = lambda done, total: None) -> tuple[Floats, Floats]:
+    """The codes of all cells of a store and their divergences, N Z each.  Raises RecipeError: as `cells_of`."""
+    method, codes, divergences, total = cell_method(model), [], [], store.shape[0]
+    for start in range(0, total, BATCH):
+        rows = range(start, min(start + BATCH, total))
+        batch = cells_of(model, store, rows)
+        with torch.no_grad():
+            codes.append(method.codes(batch).double().numpy())
+            divergences.append(method.divergences(batch).double().numpy())
+        progress(rows.stop, total)
+    return np.concatenate(codes), np.concatenate(divergences)
+
+
+def effects(method: CellMethod, cell: Batch) -> Floats:
+    """Mean squared change of a cell's image from -1 to 1 along each dimension of its code, all others 0: Z."""
+    steps = torch.eye(method.config.latent)
+    change = decoded(method, steps, cell) - decoded(method, -steps, cell)
+    return change[:, list(method.made)].double().square().flatten(1).mean(1).numpy()
+
+
+def dimensions(codes: Floats, divergences: Floats, effect: Floats, obs: pa.Table) -> Dimensions:
+    """What codes N Z, their divergences N Z and the effects Z say of each dimension.
+
+    obs: of the same N cells; its columns of numbers are correlated with them.
+    """
+    from scipy.stats import rankdata
+
+    ranks = _standard(rankdata(codes, axis=0))
+    correlations = {}
+    for name in obs.column_names:
+        kind = obs.schema.field(name).type
+        if not (pa.types.is_integer(kind) or pa.types.is_floating(kind)) or obs.column(name).null_count:
+            continue
+        values = np.asarray(obs.column(name).to_pylist(), np.float64)
+        if np.isfinite(values).all() and values.std() > 0:
+            correlations[name] = ranks.T @ _standard(rankdata(values)[:, None])[:, 0] / len(values)
+    return Dimensions(divergences.mean(0), effect, codes.mean(0), codes.std(0), correlations)
+
+
+def _standard(values: Floats) -> Floats:
+    spread = values.std(0)
+    return np.asarray((values - values.mean(0)) / np.where(spread > 0, spread, np.nan))
+
+
+@torch.no_grad()
+def decoded(method: CellMethod, codes: Tensor, cell: Batch) -> Tensor:
+    """Images N C ... in [-1, 1] of codes N Z, all told the same one cell; some at a time."""
+    parts = []
+    for part in codes.split(BATCH):
+        images = cell.images.expand(len(part), *cell.images.shape[1:])
+        columns = {name: values.expand(len(part)) for name, values in cell.columns.items()}
+        parts.append(method.decoded(part, Batch(images, columns)))
+    return torch.cat(parts)
+
+
+def flat(images: Tensor) -> NDArray[np.float32]:
+    """Images N C H W as they are; of N C D H W the brightest of each D."""
+    found: NDArray[np.float32] = (images.amax(2) if images.ndim == 5 else images).numpy()
+    return found
+
+
+def _write_film(out: Path, walk: NDArray[Any]) -> None:
+    """walk: L T C H W.  There and back again, the dimensions side by side."""
+    from PIL import Image
+
+    lines = walk.transpose(1, 0, 2, 3, 4)
+    pictures = [(255 * plots.montage(step)).round().astype(np.uint8) for step in (*lines, *lines[-2:0:-1])]
+    first, *others = map(Image.fromarray, pictures)
+    first.save(out, save_all=True, append_images=others, duration=120, loop=0)
+
+
+def _write_table(out: Path, found: Dimensions) -> None:
+    """A line for each dimension, in order."""
+    with out.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["dimension", "divergence_nats", "effect", "mean", "deviation", *found.correlations])
+        for one in found.order:
+            numbers = (found.divergence, found.effect, found.mean, found.deviation, *found.correlations.values())
+            writer.writerow([int(one), *(f"{values[one]:.6g}" for values in numbers)])
