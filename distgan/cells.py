@@ -225,8 +225,9 @@ PUBLISHED: Mapping[str, Any] = {
 """As its authors trained all eight networks."""
 DEFAULT: Mapping[str, Any] = {"optimizer": PUBLISHED["optimizer"]}
 SMALL: Mapping[str, Any] = {
-    **DEFAULT,
     "method": {"width": 16, "depth": 4, "critic_width": 8, "critic_depth": 4, "code_width": 64},
+    "optimizer": {**PUBLISHED["optimizer"], "encoder": {"lr": 1e-3}, "decoder": {"lr": 1e-3}},
+    "ema": {"half_life_images": 2_000},
 }
 """For squares of about 64 pixels and two cores."""
 PRESETS: Mapping[str, Mapping[str, Any]] = {

@@ -1,4 +1,4 @@
-"""What the models of labelled tissue share (Han et al. 2019): labels as images, discriminators at several scales, and
+"""What the models of labelled tissue share (Han et al. 2018): labels as images, discriminators at several scales, and
 the fakes of before.
 
 Their formulas: y label images, x images, z noise; G_y makes labels, G_x an image of labels, F labels of an image.
@@ -63,9 +63,21 @@ class Tissue(Method):
 
     @property
     def size(self) -> tuple[int, int]:
-        """Height and width of an image."""
-        height, width = self.sample.shape[1:]
-        return height, width
+        """Height and width of an image.  Raises RecipeError: it is a volume."""
+        edges = self.sample.shape[1:]
+        if len(edges) != 2:
+            raise RecipeError(
+                f"{self.config.name} has networks for images of two dimensions",
+                f"{' x '.join(map(str, edges))} voxels",
+                "Prepare single planes, or a projection (prepare.operations: max_projection)",
+            )
+        return edges[0], edges[1]
+
+    def new_reader(self) -> UNet:
+        """The network that finds labels in images, with its first weights.  Raises RecipeError: they do not fit it."""
+        table = self.config.reader
+        parts(*self.size, 2**table.depth)
+        return table.network(self.channels, len(self.config.structures))
 
     def given(self, step: Step, names: Sequence[str] = ()) -> Tensor:
         """The batch's label images of these structures, or of all: N L H W, 1 in the structure and -1 elsewhere.

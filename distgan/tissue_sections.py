@@ -1,4 +1,4 @@
-"""The tables inside `[method]` of the models of labelled tissue (Han et al. 2019): one for each of their networks."""
+"""The tables inside `[method]` of the models of labelled tissue (Han et al. 2018): one for each of their networks."""
 
 from typing import Literal
 

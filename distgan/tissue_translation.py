@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from distgan.method import Sample, Step, Turn
+from distgan.networks.label_generator import parts
 from distgan.networks.patch_discriminator import MultiScaleDiscriminator
 from distgan.networks.refinement import RefinementNetwork
 from distgan.networks.unet import UNet
@@ -86,6 +87,8 @@ class TranslationGan(Tissue):
     def __init__(self, config: Any, sample: Sample) -> None:
         super().__init__(config, sample)
         noise_shape(config.translator, *self.size)
+        if config.translator.kind == "unet":
+            parts(*self.size, 2**config.translator.unet_depth)
         self.translator = config.translator.network(self.given_channels, self.made_channels)
         self.pair_critic = config.pair_critic.network(self.given_channels + self.made_channels, self.size[0])
 

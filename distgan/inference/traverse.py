@@ -1,12 +1,12 @@
 """A walk through the latent space of a model of cells: what each dimension of its codes means.
 
-Dimensions come in the order of what they tell: of a VAE by their mean KL(q(z|x) | N(0, 1)) over the cells of a store, of
+Dimensions are in the order of what they tell: of a VAE by their mean KL(q(z|x) | N(0, 1)) over the cells of a store; of
 codes without noise, where that has no meaning, by their effect: the mean squared change of the image, whose range is 2,
 from one standard deviation below 0 to one above.
 """
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,14 +20,18 @@ from torch import Tensor
 from distgan import plots
 from distgan.cells import CellMethod
 from distgan.data import Known, known_of, to_unit_range
+from distgan.inference.embed import intensity
 from distgan.method import Batch
 from distgan.model import Model
+from storage import cuts, samples
 from storage.datasets import Progress
 from storage.durable import disk_errors
 from storage.errors import RecipeError
 from storage.patches import PatchStore
 
 BATCH = 64
+FEATURES = ("mean", "deviation", "skewness", "kurtosis", "largest")
+"""Of each channel, as `distgan.inference.embed.intensity` has them."""
 GRIDS, FILMS = (".png",), (".gif",)
 Floats = NDArray[np.float64]
 
@@ -37,7 +41,7 @@ class Dimensions:
     """What the codes of a store say of each dimension of a code, Z each.
 
     divergence: in nats, NaN of codes without noise.  effect: as above.  correlations: Spearman's, with numbers that are
-    known of each cell, by their name; NaN where the dimension is constant.
+    known of each cell or measured in its channels, by their name; NaN where the dimension is constant.
     """
 
     divergence: Floats
@@ -78,8 +82,8 @@ def traverse(
             f"Use one of {', '.join(GRIDS + FILMS)}",
         )
     one = cells_of(model, store, [row])
-    codes, divergences = codes_of(model, store, progress)
-    found = dimensions(codes, divergences, effects(method, one), store.obs)
+    codes, divergences, features = codes_of(model, store, progress)
+    found = dimensions(codes, divergences, effects(method, one), features | numbers(store.obs))
     shown = found.order[:count]
     walk = np.zeros((len(shown), steps, codes.shape[1]))
     for line, dimension in enumerate(shown):
@@ -143,17 +147,33 @@ def _known(model: Model, store: PatchStore, rows: NDArray[np.int64]) -> Known:
     return known_of(store, rows, model.method.sample)
 
 
-def codes_of(model: Model, store: PatchStore, progress: Progress = lambda done, total: None) -> tuple[Floats, Floats]:
-    """The codes of all cells of a store and their divergences, N Z each.  Raises RecipeError: as `cells_of`."""
-    method, codes, divergences, total = cell_method(model), [], [], store.shape[0]
+def codes_of(
+    model: Model, store: PatchStore, progress: Progress = lambda done, total: None
+) -> tuple[Floats, Floats, dict[str, Floats]]:
+    """The codes of all cells of a store and their divergences, N Z each, and features of their channels, N each.
+
+    Raises RecipeError: as `cells_of`.
+    """
+    method, total = cell_method(model), store.shape[0]
+    parts: list[tuple[Tensor, ...]] = []
     for start in range(0, total, BATCH):
-        rows = range(start, min(start + BATCH, total))
-        batch = cells_of(model, store, rows)
+        batch = cells_of(model, store, range(start, min(start + BATCH, total)))
         with torch.no_grad():
-            codes.append(method.codes(batch).double().numpy())
-            divergences.append(method.divergences(batch).double().numpy())
-        progress(rows.stop, total)
-    return np.concatenate(codes), np.concatenate(divergences)
+            parts.append((method.codes(batch), method.divergences(batch), intensity(batch.images)))
+        progress(start + len(batch), total)
+    codes, divergences, features = (torch.cat(each).double().numpy() for each in zip(*parts, strict=True))
+    names = [f"{channel} {name}" for channel in store.channels for name in FEATURES]
+    return codes, divergences, dict(zip(names, features.T, strict=True))
+
+
+def numbers(obs: pa.Table) -> dict[str, Floats]:
+    """The columns that have a number for every cell, but those that `prepare` has written."""
+    found = {}
+    for name in set(obs.column_names) - {*cuts.OURS, *samples.OURS}:
+        kind = obs.schema.field(name).type
+        if (pa.types.is_integer(kind) or pa.types.is_floating(kind)) and not obs.column(name).null_count:
+            found[name] = np.asarray(obs.column(name).to_pylist(), np.float64)
+    return dict(sorted(found.items()))
 
 
 def effects(method: CellMethod, cell: Batch) -> Floats:
@@ -163,22 +183,19 @@ def effects(method: CellMethod, cell: Batch) -> Floats:
     return change[:, list(method.made)].double().square().flatten(1).mean(1).numpy()
 
 
-def dimensions(codes: Floats, divergences: Floats, effect: Floats, obs: pa.Table) -> Dimensions:
+def dimensions(codes: Floats, divergences: Floats, effect: Floats, features: Mapping[str, Floats]) -> Dimensions:
     """What codes N Z, their divergences N Z and the effects Z say of each dimension.
 
-    obs: of the same N cells; its columns of numbers are correlated with them.
+    features: of the same cells, N each; those that do not differ are left out.
     """
     from scipy.stats import rankdata
 
     ranks = _standard(rankdata(codes, axis=0))
-    correlations = {}
-    for name in obs.column_names:
-        kind = obs.schema.field(name).type
-        if not (pa.types.is_integer(kind) or pa.types.is_floating(kind)) or obs.column(name).null_count:
-            continue
-        values = np.asarray(obs.column(name).to_pylist(), np.float64)
-        if np.isfinite(values).all() and values.std() > 0:
-            correlations[name] = ranks.T @ _standard(rankdata(values)[:, None])[:, 0] / len(values)
+    correlations = {
+        name: ranks.T @ _standard(rankdata(values)) / len(values)
+        for name, values in features.items()
+        if np.isfinite(values).all() and values.std() > 0
+    }
     return Dimensions(divergences.mean(0), effect, codes.mean(0), codes.std(0), correlations)
 
 

@@ -89,7 +89,7 @@ class Dsgan(Sgan):
 
     def __init__(self, config: DsganConfig, sample: Sample) -> None:
         super().__init__(config, sample)
-        self.reader = config.reader.network(self.channels, len(config.structures))
+        self.reader = self.new_reader()
 
     def turns(self) -> tuple[Turn, ...]:
         """Both critics, then all others at once."""

@@ -3,7 +3,7 @@
 Presets:
     paper    as wide and deep as the published reconstructor, a U-Net of 7 halvings
     default  the same, a moving average, whole mirror symmetry of the training images
-    small    that at half the width and with 5 halvings, for two cores
+    small    that at half the width and with 5 halvings, batch-normalised, for two cores
 """
 
 from collections.abc import Mapping
@@ -35,8 +35,8 @@ class Segmentation(Tissue):
         "default": {"augment": _AUGMENT, "optimizer": _RATES, "evaluate": {"metrics": ["segmentation"]}},
         "small": {
             "augment": _AUGMENT,
-            "method": {"reader": {"width": 16, "depth": 5}},
-            "optimizer": _RATES,
+            "method": {"reader": {"width": 16, "depth": 5, "norm": "batch"}},
+            "optimizer": {**_RATES, "lr": 2e-3},
             "evaluate": {"metrics": ["segmentation"]},
         },
         "paper": {
@@ -50,7 +50,7 @@ class Segmentation(Tissue):
 
     def __init__(self, config: SegmentationConfig, sample: Sample) -> None:
         super().__init__(config, sample)
-        self.reader = config.reader.network(self.channels, len(config.structures))
+        self.reader = self.new_reader()
 
     def turns(self) -> tuple[Turn, ...]:
         """One network, one loss."""

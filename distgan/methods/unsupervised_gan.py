@@ -40,7 +40,7 @@ class UnsupervisedGan(TissueGan):
 
     def __init__(self, config: UnsupervisedGanConfig, sample: Sample) -> None:
         super().__init__(config, sample)
-        self.reader = config.reader.network(self.channels, len(config.structures))
+        self.reader = self.new_reader()
 
     @property
     def made_channels(self) -> int:

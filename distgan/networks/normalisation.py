@@ -1,4 +1,4 @@
-"""How the networks of Han et al. (2019) normalise, as a choice that is kept with the model, and how they begin.
+"""How the networks of Han et al. (2018) normalise, as a choice that is kept with the model, and how they begin.
 
 Their code never leaves training mode and trains on one image at a time, so that what it calls batch normalisation is
 that of each image by itself, with learnt scales: "instance_affine". It does not depend on the other images of a

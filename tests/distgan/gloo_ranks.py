@@ -131,7 +131,7 @@ def trainer(case: str, group: Group, **run: object) -> Trainer:
         known = replace(known, companions=np.random.default_rng(2).integers(0, 40, (40, 2, 3)))
     order = StratifiedSampler(classes.astype(np.str_), 0) if config.method.strata else None
     feed = Feed(store, np.arange(40), 0, torch.device("cpu"), order=order, known=known)  # type: ignore[arg-type]
-    sample = Sample(images.shape[1:], classes={name: ("a", "b") for name in config.method.columns})
+    sample = Sample(images.shape[1:], classes=dict.fromkeys(config.method.columns, ("a", "b")))
     return Trainer(config, build(kind, config.method, sample, 0), feed, group)
 
 

@@ -170,7 +170,7 @@ def test_stages_that_were_trained_before_fit(make_tissue: Make, stage: str, thei
     method_of(one).network(ours).load_state_dict(state)
 
 
-def test_numbers_of_discriminators_agree(make_tissue: Make) -> None:
+def test_numbers_and_sizes_that_do_not_fit_are_refused(make_tissue: Make) -> None:
     with pytest.raises(RecipeError, match="one number of each for each"):
         make_tissue("label_gan", critic={"scales": [1, 2]})
     with pytest.raises(RecipeError, match="l1_weights are of the structures"):
@@ -179,3 +179,13 @@ def test_numbers_of_discriminators_agree(make_tissue: Make) -> None:
         make_tissue("label_gan", generator={"depth": 5})
     with pytest.raises(RecipeError, match="multiples of 64"):
         make_tissue("sgan", translator={"depth": 6})
+    with pytest.raises(RecipeError, match="multiples of 64"):
+        make_tissue("label_to_image", translator={"kind": "unet", "unet_depth": 6})
+    with pytest.raises(RecipeError, match="multiples of 64"):
+        make_tissue("segmentation", reader={"depth": 6})
+
+
+def test_volumes_are_refused(make_tissue: Make) -> None:
+    method = method_of(make_tissue("label_gan"))
+    with pytest.raises(RecipeError, match="4 x 32 x 32 voxels"):
+        type(method)(method.config, replace(method.sample, shape=(1, 4, 32, 32)))
