@@ -123,9 +123,13 @@ class ConditionalAutoencoder(Game):
         return self._pictured(self.given(self.told(batch), self.shape(batch.images), codes))
 
     def reconstruction(self, batch: Batch) -> Tensor:
-        """The batch's images, made again out of the images alone."""
+        """The batch's images, made again out of the images alone.
+
+        The decoder is told the likeliest class as it is told classes: its running statistics are more of those than of
+        the encoder's log-probabilities, which are never far from 0.
+        """
         kinds, shape, code = self.heads(batch.images)
-        return self._pictured(torch.cat([kinds.log_softmax(1), shape, code], 1))
+        return self._pictured(self.given(kinds.argmax(1), shape, code))
 
     def preview(self, step: Step) -> Tensor:
         """Images of normal z^s in the shapes and of the classes of the batch; where it has no class, all is drawn."""

@@ -86,7 +86,8 @@ def score(asked: Asked) -> Told:
     else:
         rows, figures = _of_store(PatchStore.open(folder), settings)
     facts = {"score": "two_sample", "of": asked.target, "settings": settings.model_dump(mode="json"), "scores": rows}
-    return Told(facts, {"scores": pa.Table.from_pylist(rows)}, figures)
+    table = pa.Table.from_pylist([row | {"values": " ".join(map(str, row["values"]))} for row in rows])
+    return Told(facts, {"scores": table}, figures)
 
 
 def _of_model(model: Model, settings: Settings, asked: Asked) -> list[dict[str, Any]]:

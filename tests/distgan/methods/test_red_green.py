@@ -138,7 +138,7 @@ def test_baselines_have_a_generator_for_each_class(towers: str) -> None:
 
 
 def test_a_class_without_training_samples_is_refused() -> None:
-    with pytest.raises(RecipeError, match="a class has no training samples.*protein Arp3"):
+    with pytest.raises(RecipeError, match=r"a class has no training samples.*protein Arp3"):
         classes_of(Sample((2, 8, 8), classes=STRATA, counts={"protein": (3, 0, 1)}), "protein")
     with pytest.raises(RecipeError, match="column of numbers"):
         classes_of(Sample((2, 8, 8), classes={"protein": ()}), "protein")
