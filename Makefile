@@ -14,7 +14,8 @@ check: install
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -m "not benchmark"
+	$(BIN)/pytest -m "not benchmark and not cluster" -n 2 --dist loadfile
+	$(BIN)/pytest -m "cluster and not benchmark"
 
 format: install
 	$(BIN)/ruff format .
