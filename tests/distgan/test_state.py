@@ -83,7 +83,7 @@ def fresh(trainer: Trainer) -> Trainer:
     """As a new process has it: other weights, to be overwritten."""
     torch.manual_seed(99)
     again = Trainer(
-        trainer.config, type(trainer.method)(trainer.config.method, (1, 32, 32)), trainer.feed, trainer.group
+        trainer.config, type(trainer.method)(trainer.config.method, trainer.method.sample), trainer.feed, trainer.group
     )
     assert again.digest() != trainer.digest()
     return again
