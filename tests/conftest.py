@@ -1,6 +1,7 @@
 """Fixtures that the tests of several packages share. What they return is read only: damage a copy."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,18 @@ def describe(file: str) -> dict[str, str | int]:
     """`a_t1.png` shows embryo a at time 1."""
     embryo, time = file.removesuffix(".png").split("_t")
     return {"embryo": embryo, "time": int(time)}
+
+
+@pytest.fixture(scope="session")
+def one_token(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Ray reads its token once in the life of a process; so the tests that start it share one."""
+    from cluster.session import own_token
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("RAY_ADDRESS", "RAY_AUTH_TOKEN"):
+            patch.delenv(name, raising=False)
+        patch.setenv("RAY_AUTH_TOKEN_PATH", str(own_token(tmp_path_factory.mktemp("tokens") / "ray")))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,5 @@
 """A recipe small enough to train on Ray in seconds, over a store with two groups."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -8,21 +7,15 @@ import pytest
 from PIL import Image
 
 from cluster.home import Home
-from cluster.session import own_token
 from storage.cuts import Cut
 from storage.ingest import ingest
 from storage.layout import Layout
 from storage.preprocess import Preparation, prepare
 
 
-@pytest.fixture(scope="session", autouse=True)
-def one_token(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Ray reads its token once in the life of a process; so the tests that start it share one."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("RAY_ADDRESS", "RAY_AUTH_TOKEN"):
-            patch.delenv(name, raising=False)
-        patch.setenv("RAY_AUTH_TOKEN_PATH", str(own_token(tmp_path_factory.mktemp("tokens") / "ray")))
-        yield
+@pytest.fixture(autouse=True)
+def with_token(one_token: None) -> None:
+    """Ray asks for it."""
 
 
 RECIPE = """

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from cluster.home import Home
-from cluster.session import own_token
 from distgan.config import config_from_tables
 from storage.errors import InterruptedRun, MissingError, RecipeError
 from tune import fractions, packed
@@ -22,12 +21,11 @@ Work = Callable[[int], None]
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
-    """An empty $DISTGAN_HOME, no addresses from outside, and a token of our own."""
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_token: None) -> Home:
+    """An empty $DISTGAN_HOME, no addresses from outside, and the token of the tests."""
     monkeypatch.setenv("DISTGAN_HOME", str(tmp_path / "home"))
     for name in ("RAY_ADDRESS", "RAY_AUTH_TOKEN", "MLFLOW_TRACKING_URI"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(own_token(tmp_path / "tokens" / "ray")))
     return Home.here()
 
 
