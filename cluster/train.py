@@ -1,12 +1,9 @@
 """A run on Ray Train, as the driver sees it: its folder, its tracking, its signals, its end."""
 
 import contextlib
-import fcntl
 import json
 import logging
-import signal
 import threading
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,6 +13,7 @@ from shutil import rmtree
 from cluster.attempts import LOST, attempts_file, fit, lost_workers
 from cluster.home import Home
 from cluster.messages import NewWarnings
+from cluster.ownership import owned, stopping_at_signals
 from cluster.registry import Version, register, with_models
 from cluster.session import package_folders, session
 from cluster.tracking import Delivery
@@ -30,9 +28,6 @@ from distgan.tracking import Latest, final_metrics
 from storage.errors import InterruptedRun, RecipeError, ServiceError, error_from_dict
 
 LOGGER = logging.getLogger(__name__)
-STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
-"""What asks for a checkpoint and the end; SLURM's is what --signal says."""
-SAME_WISH_SECONDS = 1.0
 Watch = Callable[[int, dict[str, float]], None]
 """Called about twice a second with the images seen and the latest metrics."""
 
@@ -66,7 +61,7 @@ def train(config: AnyRun, home: Home, *, resume: bool, watch: Watch, strict: boo
     folder = home.run(config.run.name)
     choose(open_store(config.data), config.data)  # a mistake there is told before anything is started
     package_folders()
-    with _owned(folder, resume=resume), _stopping_at_signals(folder):
+    with _owned(folder, resume=resume), stopping_at_signals(folder):
         config = _kept(config, folder, home)
         delivery = Delivery(home, folder, config.run.name)
         if not (folder / "model").exists():
@@ -121,24 +116,10 @@ def _owned(folder: Path, *, resume: bool) -> Iterator[None]:
             "there are files in it that no run has made",
             "Move them away, or take another name by --set run.name=NAME",
         )
-    if begun and not resume:
-        raise RecipeError(
-            f"there is a run {folder.name} already",
-            str(folder),
-            "Go on with it by --resume, or begin another by --set run.name=NAME",
-        )
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ServiceError(
-                f"the run {folder.name} is being trained", "another process holds it", "Wait for it, or stop it first"
-            ) from None
+    with owned(folder, "run", begun=begun, resume=resume):
         if not begun:
             for left in set(folder.iterdir()) - {folder / "lock"}:
                 rmtree(left) if left.is_dir() else left.unlink()
-        (folder / STOP).unlink(missing_ok=True)
         rmtree(folder / PULSES, ignore_errors=True)
         try:
             yield
@@ -216,28 +197,3 @@ def _ray_failed(folder: Path, error: BaseException) -> InterruptedRun | ServiceE
             "Run the same command with --resume to go on from there",
         )
     return ServiceError("Ray could not train", cause, "Look at its logs, then run again with --resume")
-
-
-@contextlib.contextmanager
-def _stopping_at_signals(folder: Path) -> Iterator[None]:
-    """SIGINT, SIGTERM and SIGUSR1 ask for a checkpoint and the end; a second one ends at once.
-
-    Schedulers send one to the job and to its processes, so what comes within a second is the same wish.
-    """
-    first: float | None = None
-
-    def ask(number: int, frame: object) -> None:
-        nonlocal first
-        if first is not None and time.monotonic() - first > SAME_WISH_SECONDS:
-            raise KeyboardInterrupt
-        if first is not None:
-            return
-        first = time.monotonic()
-        (folder / STOP).write_text(f"signal {number} at {time.time():.0f}\n", encoding="utf-8")
-
-    before = {number: signal.signal(number, ask) for number in STOPPING}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

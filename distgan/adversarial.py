@@ -1,5 +1,6 @@
 """What the adversarial methods of CytoGAN share: two networks, conditions, input noise, and who is shown what."""
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
@@ -7,7 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from distgan.method import Method, MethodConfig, Sample, Step, evaluated
+from distgan.method import Method, MethodConfig, Sample, Step, Turn, evaluated
 from distgan.networks.condition import Condition
 from distgan.networks.cytogan import Critic, Generator, Hidden, square
 
@@ -130,6 +131,34 @@ class Adversarial(Method):
     def representation(self, images: Tensor) -> Tensor:
         """images: N C H W in [-1, 1].  Returns the critic's last layer but one, N D; nothing is added to the images."""
         return self.critic.representation(images)
+
+
+class Duel(Adversarial):
+    """The critic scores real images nearly 1 and fakes 0, each at half the cost; the generator wants 1 of its own."""
+
+    @abstractmethod
+    def cost(self, scores: Tensor, wanted: Tensor | float) -> Tensor:
+        """By how much scores, N, miss what is wanted of them, N or one for all; a scalar."""
+
+    def turns(self) -> tuple[Turn, ...]:
+        """Critic, then generator."""
+        return (
+            Turn("critic", ("critic",), self.critic_loss),
+            Turn("generator", ("generator",), self.generator_loss),
+        )
+
+    def critic_loss(self, step: Step) -> Mapping[str, Tensor]:
+        """Real images are to be nearly 1, and fakes 0."""
+        real, fake = self.scores(step)
+        return {
+            "real": 0.5 * self.cost(real, self.smooth(step)),
+            "fake": 0.5 * self.cost(fake, 0.0),
+            "accuracy/critic": accuracy(real, fake),
+        }
+
+    def generator_loss(self, step: Step) -> Mapping[str, Tensor]:
+        """What is made is to be 1."""
+        return {"generator": self.cost(self.score(step, self.made(step, "generator"), "made"), 1.0)}
 
 
 def accuracy(real: Tensor, fake: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from distgan.config import AnyRun, config_from_tables
 from distgan.method import Method, Sample, build
 from distgan.methods import load_method
 from distgan.trainer import Trainer
-from storage.errors import DataError
+from storage.errors import DataError, RecipeError
 from storage.manifest import check_digests, committed, read_manifest
 from storage.patches import PatchStore
 
@@ -40,6 +40,17 @@ class Model:
         """The stored values that mean black and white."""
         low, high = self.card["value_range"]
         return low, high
+
+    def check_samples(self, store: PatchStore) -> None:
+        """Raise RecipeError where the samples of a store have another shape, other channels or another dtype."""
+        wanted = (tuple(self.card["image_shape"]), tuple(self.card["channels"]), self.card["dtype"])
+        found = (store.shape[1:], store.channels, store.dtype)
+        if wanted != found:
+            raise RecipeError(
+                f"the model was not trained on samples such as those of {store.path}",
+                " and ".join(f"{dtype} {shape} of {', '.join(channels)}" for shape, channels, dtype in (wanted, found)),
+                "Prepare them as those it was trained on",
+            )
 
 
 def save_model(target: Path, trainer: Trainer, store: PatchStore, metrics: dict[str, float], state_sha256: str) -> None:

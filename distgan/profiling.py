@@ -10,16 +10,16 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from distgan.config import AnyRun
-from distgan.data import choose, counted, known_of, open_store, sample_of
 from distgan.distributed import Group
-from distgan.feed import open_feed
 from distgan.method import Step, Turn, build
 from distgan.methods import load_method
+from distgan.task import Task
 from distgan.trainer import Trainer
 from distgan.turns import Found, Passes
 
@@ -84,12 +84,9 @@ def profile(config: AnyRun, device: torch.device) -> list[Part]:
     Raises RecipeError, MissingError, DataError: as training does before its first step.
     """
     torch.set_num_threads(config.run.threads_per_worker)
-    store = open_store(config.data)
-    chosen = choose(store, config.data)
-    sample = counted(store, chosen.train, sample_of(store, config.data, config.method.columns, config.method.labels))
-    known = known_of(store, chosen.train, sample, config.method.companions)
-    method = build(load_method(config.method.name), config.method, sample, config.run.seed).to(device)
-    with closing(open_feed(store, chosen.train, config, Group(), device, known)) as feed:
+    task = Task.of(config, Path())
+    method = build(load_method(config.method.name), config.method, task.sample, config.run.seed).to(device)
+    with closing(task.feed(Group(), device)) as feed:
         trainer = Trainer(config, method, feed, Group())
         for _ in range(STEPS):
             trainer.step()

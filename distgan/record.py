@@ -4,65 +4,22 @@ import logging
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from distgan.config import AnyRun
-from distgan.data import Batches, Chosen, Feed, choose, counted, known_of, leaks_of, open_store, sample_of
-from distgan.evaluation import Best, Evaluation, Sets
+from distgan.data import Batches, leaks_of
+from distgan.evaluation import Best, Evaluation
 from distgan.evaluations import load_evaluation
-from distgan.feed import some_blocks
-from distgan.method import Sample
 from distgan.system import System
+from distgan.task import Task
 from distgan.tracking import JsonlTracker, read_lines
 from distgan.trainer import Trainer
 from distgan.watch import Watch
 from storage.errors import DivergedError, RecipeError
-from storage.patches import PatchStore
-from storage.sampler import Indices
 
 LOGGER = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Task:
-    """A recipe, the samples it means, and the folder of its run."""
-
-    config: AnyRun
-    folder: Path
-    store: PatchStore
-    chosen: Chosen
-    sample: Sample
-
-    @classmethod
-    def of(cls, config: AnyRun, folder: Path) -> "Task":
-        """Open the store and choose.  Raises RecipeError, MissingError, DataError."""
-        store = open_store(config.data)
-        sample = sample_of(store, config.data, config.method.columns, config.method.labels)
-        chosen = choose(store, config.data)
-        return cls(config, folder, store, chosen, counted(store, chosen.train, sample))
-
-    def sets(self, feed: Batches) -> Sets:
-        """All samples if they are in memory, else some blocks of them.  feed: of the training samples."""
-        samples, seed = self.config.evaluate.samples, self.config.run.seed
-        resident = isinstance(feed, Feed)
-
-        def read(rows: Indices) -> Feed | None:
-            if len(rows) and not resident:
-                rows = some_blocks(self.store, rows, 4 * samples, seed)
-            known = known_of(self.store, rows, self.sample)
-            return Feed(self.store, rows, seed, feed.device, known=known) if len(rows) else None
-
-        train = feed if isinstance(feed, Feed) else read(self.chosen.train)
-        assert train is not None, "a run has samples to train on"
-        held_out, validation = read(self.chosen.held_out), read(self.chosen.validation)
-        split = self.config.data.split
-        group = self.config.evaluate.groups or (split.by if split else "")
-        return Sets(train, held_out, validation, self.sample, samples, seed, self.folder, group)
 
 
 class Record:

@@ -20,10 +20,9 @@ from torch import Tensor
 
 from distgan.checkpoint import Checkpoints
 from distgan.config import AnyRun
-from distgan.data import Batches, known_of
+from distgan.data import Batches
 from distgan.distributed import Group
 from distgan.evaluation import Best
-from distgan.feed import open_feed
 from distgan.initialisation import initialise
 from distgan.method import build
 from distgan.methods import load_method
@@ -31,9 +30,10 @@ from distgan.model import save_model
 from distgan.nonfinite import NonFinite
 from distgan.numerics import fingerprint
 from distgan.pulse import Pulse
-from distgan.record import Record, Task, diverged
+from distgan.record import Record, diverged
 from distgan.resume import check_same_run
 from distgan.state import State, digest, first_nonfinite
+from distgan.task import Task
 from distgan.tracking import metrics_at
 from distgan.trainer import Trainer
 from distgan.watch import MEANING
@@ -75,8 +75,7 @@ def run(
         else:
             torch.use_deterministic_algorithms(mode=True)
     task = Task.of(config, folder)
-    known = known_of(task.store, task.chosen.train, task.sample, config.method.companions)
-    with closing(open_feed(task.store, task.chosen.train, config, group, device, known)) as feed:
+    with closing(task.feed(group, device)) as feed:
         failed: list[int] = []
         while True:
             worker = Worker.start(task, group, feed, heartbeat, strict=strict, other_recipe=other_recipe)

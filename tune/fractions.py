@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from cluster.home import Home
+from cluster.ownership import owned, stopping_at_signals
 from cluster.registry import with_models
 from cluster.session import joined, package_folders
 from distgan.config import AnyRun, Tables, config_from_tables, flat_keys
@@ -22,7 +23,7 @@ from distgan.pulse import STOP
 from distgan.terminal import say, training_progress
 from storage.durable import write_file
 from storage.errors import DistganError, InterruptedRun, MissingError, RecipeError, ServiceError, error_from_dict
-from tune.driver import owned, room, stopping_at_signals, watched
+from tune.driver import room, watched
 from tune.fraction_report import as_text, report_of, write_report
 from tune.fraction_results import read_results, results_of
 from tune.fraction_tracking import SweepDelivery

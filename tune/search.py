@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cluster.home import Home
+from cluster.ownership import owned, stopping_at_signals
 from cluster.registry import with_models
 from cluster.session import joined, package_folders
 from distgan.config import AnyRun, Tables, config_from_tables, flat_keys, set_key
@@ -16,7 +17,7 @@ from distgan.terminal import say
 from storage.errors import DistganError, InterruptedRun, MissingError, RecipeError, ServiceError, error_from_dict
 from tune.asking import Asking
 from tune.catalogue import ERROR, WARMUP, Catalogue
-from tune.driver import owned, room, stopping_at_signals, watched
+from tune.driver import room, watched
 from tune.experiment import run_on_tune
 from tune.preview import preview, warm_up
 from tune.search_tracking import SearchDelivery

@@ -3,11 +3,11 @@
 from datetime import timedelta
 from typing import Any
 
+from cluster.ownership import is_owned
 from distgan.search_sections import Tune
 from distgan.terminal import table
 from distgan.tracking import Latest
 from tune.catalogue import Catalogue, Trial
-from tune.driver import is_owned
 from tune.preview import seconds_of_trial
 from tune.searchers import make_searcher
 from tune.space import Space, describe

@@ -3,17 +3,14 @@
 The file defines one subclass of `distgan.evaluation.Evaluation`.
 """
 
-import importlib
-import inspect
-import pkgutil
-
 from distgan.evaluation import Evaluation
 from storage.errors import RecipeError
+from storage.plugins import load_plugin, only_class, plugin_names
 
 
 def evaluation_names() -> list[str]:
     """The evaluations that have a file here, sorted."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+    return plugin_names(__name__)
 
 
 def load_evaluation(name: str) -> type[Evaluation]:
@@ -21,17 +18,13 @@ def load_evaluation(name: str) -> type[Evaluation]:
 
     Raises RecipeError: there is no such file; the message lists those there are.
     """
-    if name not in evaluation_names():
-        raise RecipeError(
+
+    def refused(known: str) -> RecipeError:
+        return RecipeError(
             f"there is no evaluation {name!r}",
-            f"evaluate.metrics can name {', '.join(evaluation_names())}",
+            f"evaluate.metrics can name {known}",
             "Choose one of these, or add its file to distgan/evaluations",
         )
-    module = importlib.import_module(f"{__name__}.{name}")
-    found = [
-        member
-        for _, member in inspect.getmembers(module, inspect.isclass)
-        if issubclass(member, Evaluation) and member.__module__ == module.__name__
-    ]
-    assert len(found) == 1, f"distgan/evaluations/{name}.py must define one Evaluation, it defines {len(found)}"
-    return found[0]
+
+    found: type[Evaluation] = only_class(load_plugin(__name__, name, refused), Evaluation)
+    return found

@@ -29,7 +29,7 @@ from distgan.model import Model, load_model
 from storage.datasets import Progress
 from storage.durable import require_nothing
 from storage.embeddings import KIND, EmbeddingArrays, EmbeddingStore, Features
-from storage.errors import DataError, RecipeError
+from storage.errors import DataError
 from storage.executors import Executor, threads
 from storage.journal import Work, resumable
 from storage.manifest import Facts
@@ -74,7 +74,7 @@ def embed(
     require_nothing(target)
     device = device or ("cuda" if executor is None and torch.cuda.is_available() else "cpu")
     patches, embedder = _patches(store), _embedder(model, device)
-    _check_samples(embedder.model, patches)
+    embedder.model.check_samples(patches)
     before = torch.get_num_threads()
     try:
         sizes = {name: values.shape[1] for name, values in embedder(patches.read_rows(0, 1)).items()}
@@ -102,17 +102,6 @@ def _key(facts: Facts) -> str:
     """Names all that decides what the shards hold."""
     numerics = [FORMAT, BATCH, torch.__version__, torch.backends.cpu.get_cpu_capability()]
     return hashlib.sha256(json.dumps([facts, numerics], sort_keys=True).encode()).hexdigest()
-
-
-def _check_samples(model: Model, patches: PatchStore) -> None:
-    wanted = (tuple(model.card["image_shape"]), tuple(model.card["channels"]), model.card["dtype"])
-    found = (patches.shape[1:], patches.channels, patches.dtype)
-    if wanted != found:
-        raise RecipeError(
-            f"the model was not trained on samples such as those of {patches.path}",
-            " and ".join(f"{dtype} {shape} of {', '.join(channels)}" for shape, channels, dtype in (wanted, found)),
-            "Prepare them as those it was trained on",
-        )
 
 
 def _write_all(job: Job, work: Work, run: Executor, progress: Progress) -> None:

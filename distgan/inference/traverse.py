@@ -116,14 +116,7 @@ def cells_of(model: Model, store: PatchStore, rows: Sequence[int]) -> Batch:
 
     Raises RecipeError: they are not such as the model was trained on, there is no such row, or a class is unknown.
     """
-    wanted = (tuple(model.card["image_shape"]), tuple(model.card["channels"]), model.card["dtype"])
-    found = (store.shape[1:], store.channels, store.dtype)
-    if wanted != found:
-        raise RecipeError(
-            f"the model was not trained on samples such as those of {store.path}",
-            " and ".join(f"{dtype} {shape} of {', '.join(channels)}" for shape, channels, dtype in (wanted, found)),
-            "Prepare them as those it was trained on",
-        )
+    model.check_samples(store)
     if unknown := [row for row in rows if not 0 <= row < store.shape[0]]:
         raise RecipeError(
             f"{store.path} has no row {unknown[0]}", f"its rows are 0 to {store.shape[0] - 1}", "Take one of these"

@@ -11,12 +11,11 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from distgan.adversarial import Adversarial, SmoothConfig, accuracy, adam, published
+from distgan.adversarial import Duel, SmoothConfig, adam, published
 from distgan.losses import cross_entropy
-from distgan.method import Step, Turn
 
 
-class Dcgan(Adversarial):
+class Dcgan(Duel):
     """The critic tells real from fake by cross-entropy; the generator does not saturate."""
 
     Config = SmoothConfig
@@ -26,22 +25,6 @@ class Dcgan(Adversarial):
         "paper": published({"hidden": "linear", "fakes": "population"}, adam(5e-5, 1e-5), 64, 0.9999, 100),
     }
 
-    def turns(self) -> tuple[Turn, ...]:
-        """Critic, then generator."""
-        return (
-            Turn("critic", ("critic",), self.critic_loss),
-            Turn("generator", ("generator",), self.generator_loss),
-        )
-
-    def critic_loss(self, step: Step) -> Mapping[str, Tensor]:
-        """Half the cross-entropy of real images, that are to be nearly 1, and half that of fakes, 0."""
-        real, fake = self.scores(step)
-        return {
-            "real": 0.5 * cross_entropy(real, self.smooth(step)),
-            "fake": 0.5 * cross_entropy(fake, 0.0),
-            "accuracy/critic": accuracy(real, fake),
-        }
-
-    def generator_loss(self, step: Step) -> Mapping[str, Tensor]:
-        """The cross-entropy of what is made, that is to be 1."""
-        return {"generator": cross_entropy(self.score(step, self.made(step, "generator"), "made"), 1.0)}
+    def cost(self, scores: Tensor, wanted: Tensor | float) -> Tensor:
+        """Cross-entropy."""
+        return cross_entropy(scores, wanted)

@@ -3,8 +3,6 @@
 The file defines `Settings`, a subclass of `distgan.score.ScoreSettings`, and `score(asked: Asked) -> Told`.
 """
 
-import importlib
-import pkgutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,11 +13,12 @@ from distgan.config import read_tables, set_from, validated
 from distgan.score import ScoreSettings
 from distgan.sections import Section
 from storage.errors import RecipeError
+from storage.plugins import load_plugin, plugin_names
 
 
 def score_names() -> list[str]:
     """The scores that have a file here, sorted."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+    return plugin_names(__name__)
 
 
 def load_score(name: str) -> Any:
@@ -27,13 +26,15 @@ def load_score(name: str) -> Any:
 
     Raises RecipeError: there is no such file; the message lists those there are.
     """
-    if name not in score_names():
-        raise RecipeError(
+
+    def refused(known: str) -> RecipeError:
+        return RecipeError(
             f"there is no score {name!r}",
-            f"the scores are {', '.join(score_names())}",
+            f"the scores are {known}",
             "Choose one of these, or add its file to distgan/scores",
         )
-    return importlib.import_module(f"{__name__}.{name}")
+
+    return load_plugin(__name__, name, refused)
 
 
 def read_settings(name: str, target: str, overrides: Sequence[str] = ()) -> tuple[str, ScoreSettings]:

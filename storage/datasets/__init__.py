@@ -7,8 +7,6 @@ A data set's file holds one of each name:
     layout(folder) -> Layout            how that folder is read: what its files, or the rows of its arrays, are
 """
 
-import importlib
-import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +15,7 @@ from typing import Protocol, cast
 from storage.durable import staged
 from storage.errors import MissingError
 from storage.layout import Layout
+from storage.plugins import load_plugin, plugin_names
 
 Progress = Callable[[int, int], None]
 """Called with (done, total) as long work goes on."""
@@ -56,7 +55,7 @@ class DataSet(Protocol):
 
 def dataset_names() -> list[str]:
     """The data sets that have a file here, sorted."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+    return plugin_names(__name__)
 
 
 def load_dataset(name: str) -> DataSet:
@@ -64,13 +63,15 @@ def load_dataset(name: str) -> DataSet:
 
     Raises MissingError: there is no such file; the message lists those there are.
     """
-    if name not in dataset_names():
-        raise MissingError(
+
+    def refused(known: str) -> MissingError:
+        return MissingError(
             f"there is no data set {name!r}",
-            f"the known ones are {', '.join(dataset_names())}",
+            f"the known ones are {known}",
             "Choose one of these, or ingest a folder of your own without --dataset",
         )
-    return cast(DataSet, importlib.import_module(f"{__name__}.{name}"))
+
+    return cast(DataSet, load_plugin(__name__, name, refused))
 
 
 def made(folder: Path, write: Callable[[Path], None]) -> Path:

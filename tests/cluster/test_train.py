@@ -15,9 +15,10 @@ import pytest
 import torch
 
 from cluster.home import Home
+from cluster.ownership import stopping_at_signals
 from cluster.registry import list_versions, resolve
 from cluster.tracking import connect
-from cluster.train import _stopping_at_signals, train
+from cluster.train import train
 from distgan.checkpoint import Checkpoints
 from distgan.config import read_config
 from distgan.distributed import Group
@@ -146,8 +147,8 @@ def test_a_signal_asks_to_stop_and_only_one_that_comes_later_ends_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now, before = [100.0], signal.getsignal(signal.SIGUSR1)
-    monkeypatch.setattr("cluster.train.time.monotonic", lambda: now[0])
-    with _stopping_at_signals(tmp_path):
+    monkeypatch.setattr("cluster.ownership.time.monotonic", lambda: now[0])
+    with stopping_at_signals(tmp_path):
         for number in (signal.SIGUSR1, signal.SIGTERM):  # as a scheduler sends them to a job and to its processes
             signal.raise_signal(number)
             assert (tmp_path / STOP).read_text().startswith(f"signal {signal.SIGUSR1.value} at ")

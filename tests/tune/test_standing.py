@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
+from cluster.ownership import is_owned, owned
 from distgan.search_sections import Tune
 from storage.errors import RecipeError, ServiceError
 from tune.catalogue import Catalogue, Result, Trial
-from tune.driver import is_owned, owned
 from tune.report import importances, parallel_coordinates
 from tune.standing import best_of
 
