@@ -28,7 +28,9 @@ def make_scheduler(space: Space) -> Any:
         )
     if tune.scheduler == "hyperband":
         most = max(1, space.images // grace)
-        return schedulers.HyperBandScheduler(UNITS, **goal, max_t=most, reduction_factor=tune.reduction)
+        return schedulers.HyperBandScheduler(  # its last milestone, rounded down, may lie before the last image
+            UNITS, **goal, max_t=most, reduction_factor=tune.reduction, stop_last_trials=False
+        )
     if tune.scheduler == "median":  # it may pause trials in favour of others, which ours need not
         return schedulers.MedianStoppingRule(
             IMAGES, **goal, grace_period=grace, min_samples_required=LEAST_FOR_MEDIAN, min_time_slice=math.inf

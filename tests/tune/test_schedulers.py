@@ -44,8 +44,21 @@ def search(folder: Path, scheduler: str, curves: dict[int, list[float]]) -> tupl
 
 
 class Trial:
+    status, is_saving = "PENDING", False
+
     def __init__(self, trial_id: str) -> None:
         self.trial_id = trial_id
+
+
+class Controller:
+    """What HyperBand asks of Ray."""
+
+    def __init__(self, scheduler: Any) -> None:
+        self.scheduler = scheduler
+
+    def stop_trial(self, trial: Trial) -> None:
+        trial.status = "TERMINATED"
+        self.scheduler.on_trial_remove(self, trial)
 
 
 @pytest.mark.parametrize("scheduler", ["asha", "median"])
@@ -75,6 +88,31 @@ def test_the_others_can_be_made(scheduler: str, tmp_path: Path) -> None:
     made = make_scheduler(space)
     assert made is not None
     assert tell_past(made, Catalogue(tmp_path), space) is None
+
+
+def test_hyperband_lets_the_last_of_a_bracket_see_all_images(tmp_path: Path) -> None:
+    _, space = search(tmp_path, "hyperband", {})
+    space.grace = 112  # 8 units of it: no power of the reduction, and Ray's last milestone of some brackets is at 6
+    scheduler = make_scheduler(space)
+    trials = [Trial(str(number)) for number in range(8)]
+    seen = dict.fromkeys((trial.trial_id for trial in trials), 0)
+    for trial in trials:
+        scheduler.on_trial_add(None, trial)
+    controller = Controller(scheduler)
+    while trial := scheduler.choose_trial_to_run(controller):
+        trial.status = "RUNNING"
+        while trial.status == "RUNNING":
+            images = seen[trial.trial_id] = seen[trial.trial_id] + 100
+            result = {"kid": 9.0 - int(trial.trial_id), "units": images / 112}
+            decision = scheduler.on_trial_result(controller, trial, result)
+            if images == 900:
+                trial.status = "TERMINATED"
+                scheduler.on_trial_complete(controller, trial, result)
+            elif decision != "CONTINUE":
+                trial.status = {"STOP": "TERMINATED", "PAUSE": "PAUSED"}[decision]
+    assert seen["7"] == 900
+    assert {0 < images <= 900 for images in seen.values()} == {True}
+    assert sum(seen.values()) < 8 * 900
 
 
 def test_a_population_is_compared_when_all_have_come_as_far_as_the_first(tmp_path: Path) -> None:
