@@ -8,7 +8,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from distgan.method import Method, MethodConfig, Sample, Step, Turn, evaluated
+from distgan.codes import Prior
+from distgan.method import Batch, Method, MethodConfig, Sample, Step, Turn, evaluated
 from distgan.networks.condition import Condition
 from distgan.networks.cytogan import Critic, Generator, Hidden, square
 
@@ -80,6 +81,15 @@ class Adversarial(Method):
     def inputs(self) -> int:
         """Length of the generator's input vector."""
         return self.config.noise
+
+    @property
+    def prior(self) -> Prior:
+        """Of the generator's input."""
+        return Prior(self.config.noise)
+
+    def decoded(self, codes: Tensor, batch: Batch) -> Tensor:
+        """Images of codes N inputs, N C H W, told the batch's columns."""
+        return self.generator(codes, batch.columns)
 
     def noise(self, step: Step, name: str) -> Tensor:
         """The generator's input, N inputs."""

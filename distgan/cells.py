@@ -12,6 +12,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from distgan.codes import Prior
 from distgan.losses import cross_entropy
 from distgan.method import Batch, Method, MethodConfig, Sample, Step, Term, Turn
 from distgan.networks.integrated_cell import CodeCritic, Decoder, Layers
@@ -29,6 +30,11 @@ class CellMethod(Method):
     classes: tuple[str, ...] = ()
     structure: tuple[int, ...] = ()
     config: Any
+
+    @property
+    def prior(self) -> Prior:
+        """Normal codes."""
+        return Prior(self.config.latent)
 
     def codes(self, batch: Batch) -> Tensor:
         """The codes of the batch's cells, N latent: what `decoded` takes."""

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from distgan.data import Feed
 from distgan.method import Method, Sample
+from distgan.sections import Detection
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,8 @@ class Sets:
     """The images of a run, not augmented, and where the run keeps its files.
 
     held_out, validation: None where the recipe sets none aside.  samples: images on each side of a comparison.
-    group: the metadata column of what is drawn again for intervals; "" is each image by itself.
+    group: the metadata column of what is drawn again for intervals; "" is each image by itself.  split: the column
+    whose groups were held out.  detection: whole images to look at.
     """
 
     train: Feed
@@ -30,6 +32,8 @@ class Sets:
     seed: int
     folder: Path
     group: str = ""
+    split: str = ""
+    detection: Detection | None = None
 
 
 class Evaluation(ABC):

@@ -43,7 +43,7 @@ def open_feed(
     """
     check_augment(config.augment, store.shape)
     seed, augment = config.run.seed, config.augment
-    order = None if config.data.strata is None else _stratified(store, rows, config)
+    order = _stratified(store, rows, config) if config.data.strata else None
     place = residence(store, len(rows), config.data, device)
     # A stream has an order of its own, so all workers follow the first.
     if group.first_decides(torch.tensor(int(place == "stream"), device=device)).item():
@@ -69,7 +69,7 @@ def residence(store: PatchStore, count: int, data: Data, device: torch.device) -
     size = count * store.sample_bytes
     if device.type == "cuda" and size <= torch.cuda.mem_get_info(device)[0] // 4:
         return "device"
-    return "memory" if data.strata is not None or size <= memory_bytes() // 2 else "stream"
+    return "memory" if data.strata or size <= memory_bytes() // 2 else "stream"
 
 
 class SharedFeed(Feed):

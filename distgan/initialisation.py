@@ -56,6 +56,6 @@ def _take(method: Method, name: str, weights: Mapping[str, torch.Tensor]) -> Non
         raise RecipeError(
             f"the weights for init.{name} do not fit",
             f"{key} is {found.get(key, 'not there')} in the model and {wanted.get(key, 'not there')} in the network",
-            "Give both the same widths, sizes, channels and normalisation",
+            "Give both the same structure, widths, sizes, channels and normalisation",
         )
     network.load_state_dict(network.state_dict() | {key: weights[key] for key in found})

@@ -12,8 +12,9 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from distgan.codes import Prior
 from distgan.losses import cross_entropy, gradient_penalty, wasserstein_critic, wasserstein_generator
-from distgan.method import Method, MethodConfig, Sample, Step, Turn
+from distgan.method import Batch, Method, MethodConfig, Sample, Step, Turn
 from distgan.networks.osokin import Critic, Edges, Plain, Towers
 from storage.errors import RecipeError
 
@@ -83,6 +84,15 @@ class RedGreen(Method):
         """Cells with all that the generator knows of them.  noise: N Z.  Returns N C H W in [-1, 1], red first."""
         made = self.generator(noise)
         return torch.cat([made[0], *made[1:, :, 1:]], 1)
+
+    @property
+    def prior(self) -> Prior:
+        """Normal codes, those of the red tower first."""
+        return Prior(self.generator.inputs, red=getattr(self.generator, "red_inputs", 0))
+
+    def decoded(self, codes: Tensor, batch: Batch) -> Tensor:
+        """Images of codes N Z like those of the set, N C H W, of the batch's classes."""
+        return self.own(Step(batch, 0), self.generator(codes))
 
     def made(self, step: Step, count: int) -> Tensor:
         """So many cells of the step's noise, T N C H W; a critic and the generator learn from the same."""

@@ -63,6 +63,7 @@ class Tune(Section):
     ("asha", "hyperband", "median"), or lets the worst go on from copies of the best ("pbt", "pb2").
     grace_images: no trial is stopped before, and none is copied; by default a ninth of images_per_trial.
     reduction: one of so many goes on ("asha", "hyperband").  every_images: how often a population is compared.
+    effects: metrics of which a table says how much each key of the space moves them.
     """
 
     space: dict[str, Domain] = Field(min_length=1)
@@ -79,6 +80,7 @@ class Tune(Section):
     grace_images: int | None = Field(None, gt=0)
     reduction: int = Field(3, ge=2)
     every_images: int | None = Field(None, gt=0)
+    effects: tuple[str, ...] = ()
 
     @field_validator("space", mode="before")
     @classmethod

@@ -1,5 +1,6 @@
 """The tables of a recipe that trains, each frozen, checked, and closed to keys it does not know."""
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -154,9 +155,9 @@ class Data(Section):
     store: a patch store.  subset: metadata columns and the values wanted.  validation: a split of what is not held
     out, by which checkpoints are chosen and the end is found.  fraction: share of the groups
     that are not held out to train on; a smaller share is part of a larger one.  draw: another way to take it.
-    strata: a column of classes; every batch has equally many of each.  resident: where the samples lie: on the
-    device, in memory (one copy per node), or on disk, from where shuffled blocks are read along; by default the
-    first of these where they fit.  allow: faults of the data that are known and accepted.
+    strata: a column of classes; every batch has equally many of each, and "" is as they come.  resident: where the
+    samples lie: on the device, in memory (one copy per node), or on disk, from where shuffled blocks are read along;
+    by default the first of these where they fit.  allow: faults of the data that are known and accepted.
     """
 
     store: str
@@ -171,7 +172,7 @@ class Data(Section):
 
     @model_validator(mode="after")
     def _check_strata(self) -> "Data":
-        if self.strata is not None and self.resident == "stream":
+        if self.strata and self.resident == "stream":
             raise ValueError('strata wants every sample at hand, so resident cannot be "stream"')
         if self.validation is not None and self.split is None:
             raise ValueError("validation is a split of what data.split does not hold out: set that, too")
@@ -246,13 +247,34 @@ class Init(Section):
         return {"model": fields} if isinstance(fields, str) else fields
 
 
+class Detection(Section):
+    """`[evaluate.detection]`: whole images of known truth, for `metrics = [..., "detection"]`.
+
+    store: of the images; they have the column of data.split, and only those of its held-out groups are looked at.
+    truth: a table of boxes, as `distgan detect` takes it.  subset: of the images.  images: at most so many of them,
+    spread evenly.  stride: of the windows, in pixels.
+    """
+
+    store: str
+    truth: str
+    subset: dict[str, list[str | int]] = {}
+    images: int = Field(40, ge=1)
+    stride: int = Field(8, ge=1)
+
+    @field_validator("store", "truth")
+    @classmethod
+    def _absolute(cls, path: str) -> str:
+        """Workers may run in other folders."""
+        return str(Path(path).absolute())
+
+
 class Evaluate(Section):
     """`[evaluate]`: what is measured along the run.  metrics: files of `distgan.evaluations`.
 
     samples: images on each side of a comparison.  groups: the metadata column whose groups an interval draws again; by
     default that of data.split.  best: the metric whose best checkpoint is kept besides the newest;
     "headline" is that of the first of `metrics`, "" is none.  patience: the run ends after so many evaluations
-    without a better one; 0 is never.  figures: whether they are drawn.
+    without a better one; 0 is never.  figures: whether they are drawn.  detection: where "detection" looks.
     """
 
     metrics: tuple[str, ...] = Field(("kid",), min_length=1)
@@ -262,6 +284,7 @@ class Evaluate(Section):
     best: str = "headline"
     patience: int = Field(0, ge=0)
     figures: bool = True
+    detection: Detection | None = None
 
     @field_validator("metrics")
     @classmethod
@@ -295,12 +318,20 @@ class Checkpoint(Section):
 class Register(Section):
     """`[register]`: under which name and alias the model is kept; by default the run's name.
 
-    which: the state that becomes the model: the last, or the best as of `evaluate.best`.
+    which: the state that becomes the model: the last, or the best as of `evaluate.best`.  licence: of the data, for the
+    model's card; by default that of a known data set.  intended_use: for the card, too.
     """
 
     name: str = ""
     which: Literal["last", "best"] = "last"
     alias: str = "candidate"
+    licence: str = ""
+    intended_use: str = ""
+
+    @field_validator("name", "alias")
+    @classmethod
+    def _check_names(cls, name: str) -> str:
+        return safe_name(name, "a name of [register]") if name else name
 
 
 class Cluster(Section):

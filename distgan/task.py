@@ -52,6 +52,16 @@ class Task:
         train = feed if isinstance(feed, Feed) else read(self.chosen.train)
         assert train is not None, "a run has samples to train on"
         held_out, validation = read(self.chosen.held_out), read(self.chosen.validation)
-        split = self.config.data.split
-        group = self.config.evaluate.groups or (split.by if split else "")
-        return Sets(train, held_out, validation, self.sample, samples, seed, self.folder, group)
+        evaluate, split = self.config.evaluate, self.config.data.split.by if self.config.data.split else ""
+        return Sets(
+            train,
+            held_out,
+            validation,
+            self.sample,
+            samples,
+            seed,
+            self.folder,
+            evaluate.groups or split,
+            split,
+            evaluate.detection,
+        )

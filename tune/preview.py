@@ -103,11 +103,12 @@ def _spoken(seconds: float) -> str:
 
 def _check_objectives(space: Space, metrics: Iterable[str]) -> None:
     known = list(metrics)
-    for objective in space.tune.objectives:
-        if objective not in known:
-            near = difflib.get_close_matches(objective, known, 1)
-            raise RecipeError(
-                f"no trial reports the objective {objective!r}",
-                f"what is reported is {', '.join(known)}",
-                f"Set tune.objective to {near[0]!r}" if near else "Set tune.objective to one of these",
-            )
+    for key, names in (("objective", space.tune.objectives), ("effects", space.tune.effects)):
+        for name in names:
+            if name not in known:
+                near = difflib.get_close_matches(name, known, 1)
+                raise RecipeError(
+                    f"no trial reports {name!r}, which tune.{key} names",
+                    f"what is reported is {', '.join(known)}",
+                    f"Set tune.{key} to {near[0]!r}" if near else f"Set tune.{key} to one of these",
+                )

@@ -78,7 +78,7 @@ def parallel_coordinates(
     colours = colormaps["viridis" if direction == "min" else "viridis_r"]
     worst_first = sorted(range(len(values)), key=lambda index: values[index], reverse=direction == "min")
     for index in worst_first:
-        heights = [_height(points[index].get(key), space[key]) for key in keys]
+        heights = [axis_position(points[index].get(key), space[key]) for key in keys]
         axis.plot(
             range(len(keys)), heights, color=colours(norm(values[index])), linewidth=1.2, marker="o", markersize=3
         )
@@ -121,7 +121,7 @@ def curves_figure(curves: Mapping[int, Sequence[tuple[int, float]]], objective: 
     return figure
 
 
-def _height(value: Value | None, domain: Domain) -> float:
+def axis_position(value: Value | None, domain: Domain) -> float:
     """Where a value stands on its axis, 0 to 1; nowhere if it is not set."""
     if value is None:
         return float("nan")
@@ -138,7 +138,9 @@ def _height(value: Value | None, domain: Domain) -> float:
 def _ticks(domain: Domain) -> list[tuple[float, str]]:
     bounds = domain.uniform or domain.loguniform or domain.integer
     shown = bounds if bounds is not None else domain.finite or ()
-    return [(_height(value, domain), f"{value:.3g}" if isinstance(value, float) else str(value)) for value in shown]
+    return [
+        (axis_position(value, domain), f"{value:.3g}" if isinstance(value, float) else str(value)) for value in shown
+    ]
 
 
 def _distribution(domain: Domain) -> Any:

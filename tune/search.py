@@ -18,6 +18,7 @@ from storage.errors import DistganError, InterruptedRun, MissingError, RecipeErr
 from tune.asking import Asking
 from tune.catalogue import ERROR, WARMUP, Catalogue
 from tune.driver import room, watched
+from tune.effects import as_text, effects_of
 from tune.experiment import run_on_tune
 from tune.preview import preview, warm_up
 from tune.search_tracking import SearchDelivery
@@ -27,7 +28,7 @@ from tune.standing import as_table, line, standing
 
 LOGGER = logging.getLogger(__name__)
 SAY_EVERY_SECONDS = 30.0
-MAY_CHANGE = ("tune.trials", "tune.images", "tune.concurrency")
+MAY_CHANGE = ("tune.trials", "tune.images", "tune.concurrency", "tune.effects")
 """What a resumed search may have different, besides [cluster] and [register]."""
 
 
@@ -71,15 +72,15 @@ def status(config: AnyRun, home: Home) -> dict[str, Any]:
         )
     kept = config_from_tables(facts["recipe"], str(catalogue.folder))
     assert kept.tune is not None
-    found = standing(catalogue, Space(facts["recipe"], kept.tune))
-    say(as_table(found, kept.tune.objectives))
-    return found
+    return _said(catalogue, Space(facts["recipe"], kept.tune))
 
 
 def _space(catalogue: Catalogue, tables: Tables, config: AnyRun, home: Home) -> Space:
     """The space of the recipe, checked, and its recipe with the folder for as long as the search lives."""
     assert config.tune is not None, "the recipe has [tune]"
     set_key(tables, "data.store", str(Path(config.data.store).absolute()))
+    if config.evaluate.detection:
+        set_key(tables, "evaluate.detection", config.evaluate.detection.model_dump())
     facts = catalogue.search()
     if facts is None:
         choose(open_store(config.data), config.data)  # a mistake there is told before anything is started
@@ -154,13 +155,22 @@ class _Looking:
 
 def _finished(catalogue: Catalogue, space: Space, home: Home, delivery: SearchDelivery) -> dict[str, Any]:
     """Deliver, draw and register.  Raises RecipeError: every trial failed."""
-    found = standing(catalogue, space) | {"running": False}
-    say(as_table(found, space.tune.objectives))
+    found = _said(catalogue, space) | {"running": False}
     if found["best"] is None:
         reasons = {one.get("reason", "it reported nothing") for one in found["trials"]}
         delivery.end("FAILED")
         raise RecipeError("every trial failed", "; ".join(sorted(reasons)[:3]), "Change [tune.space] or the recipe")
     return found | delivery.finish(found)
+
+
+def _said(catalogue: Catalogue, space: Space) -> dict[str, Any]:
+    """How it stands, and what the keys do if that is asked; told, too."""
+    found = standing(catalogue, space)
+    say(as_table(found, space.tune.objectives))
+    if space.tune.effects:
+        found["effects"] = effects_of(catalogue, space)
+        say(f"\n{as_text(found['effects'], space.tune)}")
+    return found
 
 
 def _raise_what_ended(catalogue: Catalogue) -> None:

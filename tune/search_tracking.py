@@ -17,6 +17,7 @@ from distgan.search_sections import POPULATION
 from storage.durable import write_file
 from storage.errors import ServiceError
 from tune.catalogue import Catalogue, Trial
+from tune.effects import as_csv, effects_figure
 from tune.report import figures_of
 from tune.space import Space
 
@@ -105,10 +106,16 @@ class SearchDelivery:
     def _draw(self, found: dict[str, Any]) -> list[Path]:
         folder = self.catalogue.folder / "figures"
         folder.mkdir(exist_ok=True)
-        files = []
-        for name, figure in figures_of(self.catalogue, self.space).items():
+        files, figures, effects = [], figures_of(self.catalogue, self.space), found.get("effects", [])
+        for metric in self.space.tune.effects:
+            own = [row for row in effects if row["metric"] == metric]
+            figures[f"effects_{metric.replace('/', '_')}"] = effects_figure(own, metric)
+        for name, figure in figures.items():
             figure.savefig(folder / f"{name}.png")
             files.append(folder / f"{name}.png")
+        if effects:
+            files.append(self.catalogue.folder / "effects.csv")
+            write_file(files[-1], as_csv(effects))
         report = self.catalogue.folder / "report.json"
         write_file(report, (json.dumps(found, indent=1) + "\n").encode())
         return [*files, report]

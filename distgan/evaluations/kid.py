@@ -57,7 +57,7 @@ class KidEvaluation(Evaluation):
             )
         self.seed = seed
         self.real_title = "real, held out" if sets.held_out else "real, training"
-        self.network = _feature_network(feed, seed, sets.folder / FEATURES)
+        self.network = feature_network(feed, seed, sets.folder / FEATURES)
         self.features_sha256 = sha256_file(sets.folder / FEATURES)
         random = np.random.Generator(np.random.Philox(key=[seed, 2]))
         self.real = real.rows(random.permutation(len(real.images))[:count])
@@ -143,7 +143,7 @@ def kid_metrics(name: str, found: Kid) -> dict[str, float]:
     return {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
 
 
-def _feature_network(feed: Feed, seed: int, cache: Path) -> FeatureAutoencoder:
+def feature_network(feed: Feed, seed: int, cache: Path) -> FeatureAutoencoder:
     """The feature network of these images: read from `cache`, or trained and written there."""
     channels = feed.images.shape[1]
     with torch.random.fork_rng(devices=[]):

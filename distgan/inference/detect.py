@@ -63,7 +63,7 @@ def detect(
     if taken := {"probability", "band", "detected"} & set(listing.metadata.column_names):
         raise RecipeError("images have columns with the names of ours", ", ".join(sorted(taken)), "Rename them")
     frames = Frames.of(listing, np.flatnonzero(matching(listing.metadata, subset or {})))
-    detector = Detector.of(model, wanted, stride, way)
+    detector = Detector.of(model.method, model.card, model.digest, wanted=wanted, stride=stride, way=way)
     maps = heatmaps(detector, source, listing, frames, out / "heatmaps.ome.zarr", progress)
     hits = find_hits(maps)
     known = read_truth(truth, maps) if truth else None

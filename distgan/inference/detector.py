@@ -1,6 +1,7 @@
 """A classifier moved over whole images."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -12,7 +13,7 @@ from torch import Tensor
 from distgan.classifier import Classifier
 from distgan.data import to_unit_range
 from distgan.inference import windows
-from distgan.model import Model
+from distgan.method import Method
 from distgan.networks.rosette import Critic
 from storage.errors import RecipeError
 
@@ -25,36 +26,44 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Detector:
-    """A classifier moved over images.  positive: number of the class that is looked for.  way: see `windows`."""
+    """A classifier moved over images.  positive: number of the class that is looked for.  way: see `windows`.
 
-    model: Model
+    card: what is known of the images it learnt from: dtype, channels, value_range.  digest: of its model, if it is one.
+    """
+
     classifier: Classifier
+    card: Mapping[str, Any]
+    digest: str
     positive: int
     stride: int
     way: Way
 
     @classmethod
-    def of(cls, model: Model, wanted: str, stride: int, way: Way) -> "Detector":
+    def of(
+        cls, method: Method, card: Mapping[str, Any], digest: str, *, wanted: str = "", stride: int, way: Way = "exact"
+    ) -> "Detector":
         """wanted: name of the class, by default the recipe's positive one.
 
         What is exact is cut out in crops where windows have no features in common.
         Raises RecipeError: the model is no classifier, has no such class, or has no fast way.
         """
-        method = model.method
         if not isinstance(method, Classifier):
             raise RecipeError("this model finds nothing", f"its method is {method.config.name}", "Give a classifier")
         if wanted and wanted not in method.classes:
             found = f"{wanted!r}; its classes are {', '.join(method.classes)}"
             raise RecipeError("the model does not know that class", found, "Choose one of them")
         positive = method.classes.index(wanted) if wanted else method.positive
-        critic = method.network("classifier")
-        if way == "fast" and not isinstance(critic, Critic):
+        network = method.network("classifier")
+        critic = network if isinstance(network, Critic) and network.strided else None
+        if way == "fast" and critic is None:
             raise RecipeError(
-                "there is no fast way", f"{method.config.name} has no network of it", "Take the exact one"
+                "there is no fast way",
+                f"the network of {method.config.name} is not made of strided convolutions alone",
+                "Take the exact one, which cuts the windows out",
             )
-        if way == "exact" and (not isinstance(critic, Critic) or windows.normalises_windows(critic)):
+        if way == "exact" and (critic is None or windows.normalises_windows(critic)):
             way = "crops"
-        return cls(model, method, positive, stride, way)
+        return cls(method, card, digest, positive, stride, way)
 
     @property
     def size(self) -> int:
@@ -66,12 +75,12 @@ class Detector:
         first = [windows.starts(edge, self.size, self.stride) for edge in images.shape[2:]]
         planes = AT_ONCE**2 // math.prod(min(len(one), AT_ONCE) for one in first)
         y, x = (_groups(one, self.size) for one in first)
-        found = []
+        found, device = [], next(self.classifier.parameters()).device
         with torch.inference_mode():
             for row in range(0, len(images), planes):
-                part = to_unit_range(images[row : row + planes], self.model.value_range)
+                part = to_unit_range(images[row : row + planes], self.card["value_range"], device)
                 rows = [torch.cat([self._scores(part[:, :, a, b], way or self.way) for b in x], 2) for a in y]
-                found.append(torch.cat(rows, 1).numpy())
+                found.append(torch.cat(rows, 1).cpu().numpy())
         return np.concatenate(found)
 
     def _scores(self, images: Tensor, way: Way) -> Tensor:

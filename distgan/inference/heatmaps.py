@@ -94,7 +94,7 @@ def heatmaps(
     facts: Facts = {
         "series": [series_facts(one) for one in series.values()],
         "source": source.digest,
-        "model": detector.model.digest,
+        "model": detector.digest,
         "class": detector.classifier.classes[detector.positive],
         "way": detector.way,
         "window": detector.size,
@@ -120,7 +120,7 @@ def heatmaps(
 
 def _series(detector: Detector, source: Source, frames: Frames) -> dict[int, Series]:
     """What is written for each array of the source of which frames are looked at."""
-    card, positive = detector.model.card, detector.classifier.classes[detector.positive]
+    card, positive = detector.card, detector.classifier.classes[detector.positive]
     found = {}
     for index in np.unique(frames.series).tolist():
         one = source.series[index]

@@ -11,7 +11,8 @@ from distgan import plots
 from distgan.cells import CellMethod
 from distgan.data import from_unit_range
 from distgan.inference.sample import SUFFIXES
-from distgan.inference.traverse import cell_method, cells_of, flat
+from distgan.inference.told import samples_of
+from distgan.inference.traverse import cell_method, flat
 from distgan.method import Batch, Step
 from distgan.model import Model
 from storage.datasets import Progress
@@ -35,7 +36,7 @@ def integrate(
     draws: codes of each structure; 0 is the likeliest one, z^s = 0.  out: .png, a line for each cell and draw: the cell
     itself, then its reference channels with each structure; or .npy, lines x K C ... in the values of the store: the
     real reference channels, and the structure's in their places.
-    Raises RecipeError: as `cells_of`; the model knows no structures; or the path has another suffix.
+    Raises RecipeError: as `samples_of`; the model knows no structures; or the path has another suffix.
     """
     method = cell_method(model)
     if not method.classes:
@@ -51,7 +52,7 @@ def integrate(
             f"Use one of {', '.join(SUFFIXES[:2])}",
         )
     lines: list[Tensor] = []
-    cells = cells_of(model, store, rows)
+    cells = samples_of(model, store, rows)
     for number, row in enumerate(rows):
         cell = Batch(cells.images[number : number + 1])
         for draw in range(max(draws, 1)):

@@ -6,7 +6,7 @@ from one standard deviation below 0 to one above.
 """
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,8 @@ from torch import Tensor
 
 from distgan import plots
 from distgan.cells import CellMethod
-from distgan.data import Known, known_of, to_unit_range
 from distgan.inference.embed import intensity
+from distgan.inference.told import samples_of
 from distgan.method import Batch
 from distgan.model import Model
 from storage import cuts, samples
@@ -72,7 +72,7 @@ def traverse(
 
     out: .png, a line for each of the first `count` dimensions, in `steps` steps from -reach to reach (standard
     deviations), all others 0; or .gif, a film of the same.  row: the cell of the store to tell a conditional model.
-    Raises RecipeError: as `cell_method` and `cells_of`; the path has another suffix, or the store no such row.
+    Raises RecipeError: as `cell_method` and `samples_of`; the path has another suffix, or the store no such row.
     """
     method = cell_method(model)
     if out.suffix not in GRIDS + FILMS:
@@ -81,7 +81,7 @@ def traverse(
             str(out),
             f"Use one of {', '.join(GRIDS + FILMS)}",
         )
-    one = cells_of(model, store, [row])
+    one = samples_of(model, store, [row])
     codes, divergences, features = codes_of(model, store, progress)
     found = dimensions(codes, divergences, effects(method, one), features | numbers(store.obs))
     shown = found.order[:count]
@@ -111,46 +111,17 @@ def cell_method(model: Model) -> CellMethod:
     )
 
 
-def cells_of(model: Model, store: PatchStore, rows: Sequence[int]) -> Batch:
-    """These samples of a store, and the classes of their structures.
-
-    Raises RecipeError: they are not such as the model was trained on, there is no such row, or a class is unknown.
-    """
-    model.check_samples(store)
-    if unknown := [row for row in rows if not 0 <= row < store.shape[0]]:
-        raise RecipeError(
-            f"{store.path} has no row {unknown[0]}", f"its rows are 0 to {store.shape[0] - 1}", "Take one of these"
-        )
-    places = np.asarray(rows, np.int64)
-    images = to_unit_range(store.read(places), model.value_range)
-    return Batch(images, _known(model, store, places).columns)
-
-
-def _known(model: Model, store: PatchStore, rows: NDArray[np.int64]) -> Known:
-    for name, classes in model.method.sample.classes.items():
-        if name not in store.obs.column_names:
-            raise RecipeError(
-                f"{store.path} has no column {name!r}", "the model was told it", "Prepare from images that have it"
-            )
-        values = {str(value) for value in store.obs.column(name).take(pa.array(rows)).to_pylist()}
-        if classes and (others := sorted(values - set(classes))):
-            raise RecipeError(
-                f"the model does not know the {name} {others[0]!r}", f"it knows {', '.join(classes)}", "Leave it out"
-            )
-    return known_of(store, rows, model.method.sample)
-
-
 def codes_of(
     model: Model, store: PatchStore, progress: Progress = lambda done, total: None
 ) -> tuple[Floats, Floats, dict[str, Floats]]:
     """The codes of all cells of a store and their divergences, N Z each, and features of their channels, N each.
 
-    Raises RecipeError: as `cells_of`.
+    Raises RecipeError: as `samples_of`.
     """
     method, total = cell_method(model), store.shape[0]
     parts: list[tuple[Tensor, ...]] = []
     for start in range(0, total, BATCH):
-        batch = cells_of(model, store, range(start, min(start + BATCH, total)))
+        batch = samples_of(model, store, range(start, min(start + BATCH, total)))
         with torch.no_grad():
             parts.append((method.codes(batch), method.divergences(batch), intensity(batch.images)))
         progress(start + len(batch), total)

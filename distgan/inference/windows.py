@@ -4,6 +4,8 @@
     exact    the same numbers, what windows have in common computed once; for networks that do not normalise per sample
     fast     the network without the zeros that its convolutions see around a window: other numbers, the fewest sums
 
+The latter two are for critics of the published structure (`Critic.strided`).
+
 A feature map of a window is the same map for all windows, read at other places, but for its outermost rows and
 columns: what those see of zeros depends on the side alone. So nine maps (the middle, four sides, four corners) hold
 every window's features. Where a stride of the network is not one of the windows', maps are computed at every place and

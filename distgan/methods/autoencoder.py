@@ -79,6 +79,19 @@ class Autoencoder(Method):
         """images: N C H W in [-1, 1].  Returns their codes, N latent."""
         return self.encoder(images)
 
+    @property
+    def prior(self) -> None:
+        """Nothing says how codes are distributed."""
+        return None
+
+    def codes(self, batch: Batch) -> Tensor:
+        """The codes of the batch's images, N latent."""
+        return self.encoder(batch.images)
+
+    def decoded(self, codes: Tensor, batch: Batch) -> Tensor:
+        """Images of codes, whatever the batch."""
+        return self.decoder(codes)
+
     def reconstruction(self, batch: Batch) -> Tensor:
         """The batch's images, made again, N C H W."""
-        return self.decoder(self.encoder(batch.images))
+        return self.decoded(self.codes(batch), batch)

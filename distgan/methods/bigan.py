@@ -15,6 +15,7 @@ from pydantic import Field
 from torch import Tensor
 
 from distgan.adversarial import Adversarial, AdversarialConfig, accuracy, adam, published
+from distgan.codes import Prior
 from distgan.losses import cross_entropy
 from distgan.method import Batch, Step, Term, Turn, evaluated
 from distgan.networks.bigan import Dropout, Encoder, PairCritic
@@ -68,6 +69,11 @@ class Bigan(Adversarial):
             return step.uniform(f"z {name}", len(step.batch), self.config.noise)
         return super().noise(step, name)
 
+    @property
+    def prior(self) -> Prior:
+        """As `noise` draws them."""
+        return Prior(0, self.config.noise, 0.0, 1.0) if self.config.prior == "uniform" else super().prior
+
     def turns(self) -> tuple[Turn, ...]:
         """Critic, then the other two."""
         return (
@@ -119,7 +125,11 @@ class Bigan(Adversarial):
         with evaluated(self.encoder):
             return self.encoder(images)
 
+    def codes(self, batch: Batch) -> Tensor:
+        """The codes of the batch's images, N noise."""
+        return self.representation(batch.images)
+
     def reconstruction(self, batch: Batch) -> Tensor:
         """What the generator makes of the codes of the images, N C H W."""
         with evaluated(self.generator):
-            return self.generator(self.representation(batch.images), batch.columns)
+            return self.decoded(self.codes(batch), batch)

@@ -14,6 +14,7 @@ from pydantic import Field
 from torch import Tensor
 
 from distgan.adversarial import Adversarial, AdversarialConfig, accuracy, adam, published
+from distgan.codes import Prior
 from distgan.losses import cross_entropy, gaussian_surprise
 from distgan.method import Step, Term, Turn
 from distgan.networks.cytogan import Generator
@@ -54,6 +55,11 @@ class Infogan(Adversarial):
         """Normal noise, then the codes in [-1, 1): N inputs."""
         codes = 2 * step.uniform(f"codes {name}", len(step.batch), self.config.codes) - 1
         return torch.cat([super().noise(step, name), codes], 1)
+
+    @property
+    def prior(self) -> Prior:
+        """As `noise` draws them."""
+        return Prior(self.config.noise, self.config.codes)
 
     def turns(self) -> tuple[Turn, ...]:
         """Critic and posterior, then generator."""

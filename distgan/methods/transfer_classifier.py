@@ -5,7 +5,8 @@ The network is the critic with a score for each class. `[init]` puts the critic'
     [init]
     classifier = { model = "models:/rosette_wgan_gp@candidate", network = "critic" }
 
-Without it the same network learns from scratch, which is what transfer is compared with.
+Without it the same network learns from scratch, which is what transfer is compared with; and so do networks of other
+structures (`downsample`, `depth`), which no critic has.
 
 Presets:
     paper      the published code. What it does and the paper does not say: negative slopes of 0.01, where the critic
@@ -19,15 +20,15 @@ Presets:
 """
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from distgan.classifier import Classifier, ClassifierConfig
 from distgan.losses import weight_decay
 from distgan.method import Normalisation, Sample, Step, Turn
-from distgan.networks.rosette import Critic
+from distgan.networks.rosette import Critic, Downsample
 from storage.errors import RecipeError
 
 FROZEN = {"all": (), "head": ("convolutions",), "linear": ("convolutions", "dense")}
@@ -40,7 +41,8 @@ STATISTICS = tuple(
 
 
 class TransferClassifierConfig(ClassifierConfig):
-    """width, norm: of the critic that is transferred.  dense_norm, slope, score_norm: see the network.
+    """width, norm: of the critic that is transferred.  dense_norm, slope, score_norm, downsample, depth, skip: see the
+    network.
 
     dropout: part of the dense layer's numbers that a step leaves out.  tuning: what learns: all, the dense layers
     ("head"), or the last of them alone ("linear"); what does not is not normalised by the batch either.
@@ -54,11 +56,20 @@ class TransferClassifierConfig(ClassifierConfig):
     dense_norm: Normalisation | None = None
     score_norm: bool = False
     slope: float = Field(0.2, ge=0, le=1)
+    downsample: Downsample = "stride"
+    depth: int = Field(1, ge=1, le=8)
+    skip: bool = False
     dropout: float = Field(0.5, ge=0, lt=1)
     tuning: Literal["all", "head", "linear"] = "all"
     rate_decay: float = Field(1.0, gt=0, le=1)
     anew: tuple[str, ...] = ("score", "attention")
     decay: float = Field(0.0, ge=0)
+
+    @model_validator(mode="after")
+    def _check_skip(self) -> Self:
+        if self.skip and self.depth == 1:
+            raise ValueError("skip leads around the convolutions that keep the size: set depth to 2 or more")
+        return self
 
 
 _MEASURED: Mapping[str, Any] = {"metrics": ["classification"]}
@@ -127,6 +138,9 @@ class TransferClassifier(Classifier):
             "slope": config.slope,
             "dense_norm": config.dense_norm,
             "score_norm": config.score_norm,
+            "downsample": config.downsample,
+            "depth": config.depth,
+            "skip": config.skip,
         }
 
     def train(self, mode: bool = True) -> "TransferClassifier":

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 from pydantic import Field
 from torch import Tensor
 
+from distgan.codes import Prior
 from distgan.losses import gaussian_divergence
 from distgan.method import Batch, Method, MethodConfig, Sample, Step, Turn
 from distgan.networks.cytogan import square
@@ -73,6 +74,19 @@ class Vae(Method):
         """What the decoder makes of normal codes."""
         return self.decoder(step.normal("z preview", len(step.batch), self.config.latent))
 
+    @property
+    def prior(self) -> Prior:
+        """Normal codes."""
+        return Prior(self.config.latent)
+
+    def codes(self, batch: Batch) -> Tensor:
+        """The means of the codes of the batch's images, N latent."""
+        return self.representation(batch.images)
+
+    def decoded(self, codes: Tensor, batch: Batch) -> Tensor:
+        """Images of codes, whatever the batch."""
+        return self.decoder(codes)
+
     def representation(self, images: Tensor) -> Tensor:
         """images: N C H W in [-1, 1].  Returns the mean of each one's code, N latent."""
         mean: Tensor = self.encoder(images).chunk(2, 1)[0]
@@ -80,4 +94,4 @@ class Vae(Method):
 
     def reconstruction(self, batch: Batch) -> Tensor:
         """What the decoder makes of the mean of each image's code, N C H W."""
-        return self.decoder(self.representation(batch.images))
+        return self.decoded(self.codes(batch), batch)

@@ -16,8 +16,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from distgan.codes import Prior
 from distgan.losses import gradient_penalty, r1_penalty, wasserstein_critic, wasserstein_generator, weight_decay
-from distgan.method import Method, MethodConfig, Normalisation, Sample, Step, Turn, evaluated
+from distgan.method import Batch, Method, MethodConfig, Normalisation, Sample, Step, Turn, evaluated
 from distgan.networks.rosette import Critic, Generator
 from storage.errors import RecipeError
 
@@ -114,6 +115,15 @@ class WganGp(Method):
     def preview(self, step: Step) -> Tensor:
         """What the generator makes of the step's noise."""
         return self.generator(self._noise(step))
+
+    @property
+    def prior(self) -> Prior:
+        """Normal codes."""
+        return Prior(self.config.noise)
+
+    def decoded(self, codes: Tensor, batch: Batch) -> Tensor:
+        """Images of codes, whatever the batch."""
+        return self.generator(codes)
 
     def representation(self, images: Tensor) -> Tensor:
         """images: N C H W in [-1, 1].  Returns the critic's last layer but one, N D."""

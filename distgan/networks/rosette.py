@@ -5,6 +5,7 @@ Both are one rule for squares of 32, 64 and 128 pixels: at width 32 and 32 pixel
 """
 
 import math
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,7 @@ from distgan.method import Normalisation
 from storage.errors import RecipeError
 
 SIZES = (32, 64, 128)
+Downsample = Literal["stride", "pool"]
 
 
 class Generator(nn.Module):
@@ -69,6 +71,9 @@ class Critic(nn.Module):
     width: feature maps of the first convolution; 32 in the paper.  norm: of the convolutions; the dense
     layer is layer-normalised unless there is no normalisation at all, or `dense_norm` says otherwise.
     slope: of what is below zero.  score_norm: the scores are batch-normalised, as those of the published classifier.
+    downsample: what halves the size: the stride of a convolution, or max pooling after one of stride 1.
+    depth: convolutions of each size; those after the first are 3 x 3 and keep it.  skip: what goes into each of
+    these is added to what comes out (He et al. 2016).  The published critic is all defaults.
     """
 
     def __init__(
@@ -83,16 +88,22 @@ class Critic(nn.Module):
         slope: float = 0.2,
         dense_norm: Normalisation | None = None,
         score_norm: bool = False,
+        downsample: Downsample = "stride",
+        depth: int = 1,
+        skip: bool = False,
     ) -> None:
         super().__init__()
         _check(size)
+        self.strided = downsample == "stride" and depth == 1
         steps = int(math.log2(size // 4))
         layers: list[nn.Module] = []
         inside = channels
         for step in range(steps):
             outside = width << step
-            layers.append(nn.Conv2d(inside, outside, 4, stride=2, padding=1, bias=norm == "none"))
-            layers += [normalise(norm, outside, momentum), nn.LeakyReLU(slope)]
+            # Three entries for each size, by which a weight's name says how deep it lies.
+            layers += [halving(inside, outside, downsample, bias=norm == "none"), normalise(norm, outside, momentum)]
+            more = [SameMaps(outside, norm, momentum, slope, skip=skip) for _ in range(depth - 1)]
+            layers.append(nn.Sequential(nn.LeakyReLU(slope), *more) if more else nn.LeakyReLU(slope))
             inside = outside
         self.convolutions = nn.Sequential(*layers)
         self.hidden = hidden = width << steps
@@ -116,6 +127,30 @@ class Critic(nn.Module):
     def features(self, images: Tensor) -> Tensor:
         """images: N C S S in [-1, 1].  Returns N D, what the scores are made of; D is `hidden`."""
         return self.dense(self.convolutions(images))
+
+
+class SameMaps(nn.Sequential):
+    """A 3 x 3 convolution of N C H W, normalised and activated; `skip` adds what went in.  Returns N C H W."""
+
+    def __init__(self, maps: int, norm: Normalisation, momentum: float, slope: float, *, skip: bool) -> None:
+        convolution = nn.Conv2d(maps, maps, 3, padding=1, bias=norm == "none")
+        super().__init__(convolution, normalise(norm, maps, momentum), nn.LeakyReLU(slope))
+        self.skip = skip
+
+    def forward(self, input: Tensor) -> Tensor:
+        """input: N C H W."""
+        found: Tensor = super().forward(input)
+        return input + found if self.skip else found
+
+
+def halving(inside: int, outside: int, downsample: Downsample, *, bias: bool) -> nn.Module:
+    """A 4 x 4 convolution of N C H W to N outside H/2 W/2, with as many weights either way.
+
+    "stride" is what the paper has instead of pooling (Springenberg et al. 2014).
+    """
+    if downsample == "stride":
+        return nn.Conv2d(inside, outside, 4, stride=2, padding=1, bias=bias)
+    return nn.Sequential(SameSize(inside, outside, 4, padding=2, bias=bias), nn.MaxPool2d(2))
 
 
 def batch_norm(dimensions: int, features: int, momentum: float) -> nn.Module:

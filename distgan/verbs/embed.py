@@ -17,6 +17,7 @@ def add(verbs: Verbs) -> None:
     parser.add_argument("--out", type=Path, required=True, help="embedding store to write")
     parser.add_argument("--workers", type=positive, help="Ray tasks at once; by default threads of this process")
     parser.add_argument("--table", type=Path, help="write it as one Parquet table, too")
+    parser.add_argument("--anndata", type=Path, help="write it as AnnData reads it (a folder, .zarr), too")
 
 
 def embed(options: argparse.Namespace) -> Result:
@@ -25,16 +26,18 @@ def embed(options: argparse.Namespace) -> Result:
     from cluster.registry import resolve
     from distgan.inference.embed import embed as run_embed
     from distgan.terminal import progress_bar
+    from storage.anndata import export_anndata
     from storage.durable import require_nothing
     from storage.embeddings import export
 
-    if options.table:
-        require_nothing(options.table)
+    exports = [(write, to) for write, to in ((export, options.table), (export_anndata, options.anndata)) if to]
+    for _, target in exports:
+        require_nothing(target)
     model = resolve(Home.here(), options.model)
     with progress_bar(f"embedding {options.store}") as progress, _executor(options.workers) as executor:
         found = run_embed(Path(model), options.store, options.out, executor=executor, progress=progress)
-    if options.table:
-        export(found, options.table)
+    for write, target in exports:
+        write(found, target)
     sizes = ", ".join(f"{name} of {size}" for name, size in found.sizes.items())
     say(f"{found.obs.num_rows:,} samples, {sizes}: {options.out}")
     return {
@@ -43,6 +46,7 @@ def embed(options: argparse.Namespace) -> Result:
         "features": dict(found.sizes),
         "digest": found.digest,
         "table": str(options.table) if options.table else None,
+        "anndata": str(options.anndata) if options.anndata else None,
     }
 
 

@@ -38,12 +38,13 @@ def evaluate(options: argparse.Namespace) -> Result:
         told = load_score(options.score).score(Asked(target, settings, cache, progress))
     say(report({name: value for name, value in told.facts.items() if name != "settings"}))
     if options.out:
-        _write(options.out, told)
+        write(options.out, told)
         say(f"tables and figures: {options.out}")
     return {**told.facts, "out": str(options.out) if options.out else None}
 
 
-def _write(folder: Path, told: Any) -> None:
+def write(folder: Path, told: Any) -> None:
+    """Facts, tables and figures as files of a new folder."""
     import json
 
     from pyarrow import csv

@@ -31,7 +31,7 @@ def set_in(tables: dict[str, Any], **dotted: Any) -> dict[str, Any]:
     return changed
 
 
-RUNS = [path for path in sorted(RECIPES.glob("*.toml")) if not path.stem.startswith("prepare_")]
+RUNS = [path for path in sorted(RECIPES.glob("*.toml")) if not path.stem.startswith(("figures_", "prepare_"))]
 
 
 @pytest.mark.parametrize("recipe", sorted({*RECIPES.glob("prepare_*.toml")}), ids=lambda path: path.stem)

@@ -3,12 +3,15 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
+import zarr
 
+from distgan.cli import main
 from distgan.data import to_unit_range
 from distgan.inference import embed as embedding
 from distgan.inference.embed import embed, intensity
@@ -51,6 +54,14 @@ def test_every_sample_has_its_features(finished: Path, store: PatchStore, tmp_pa
     images = to_unit_range(store.read(np.arange(108)), model.value_range)
     np.testing.assert_allclose(found.read("representation"), model.method.representation(images), rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(found.read("intensity"), intensity(images), rtol=1e-4, atol=1e-5)
+
+
+def test_the_command_line_writes_anndata_beside_the_store(finished: Path, store: PatchStore, tmp_path: Path) -> None:
+    out, beside = tmp_path / "embedded", tmp_path / "cells.zarr"
+    command = ["embed", finished / "model", store.path, "--out", out, "--anndata", beside, "--json"]
+    assert main([str(word) for word in command]) == 0
+    values: Any = zarr.open_group(beside, mode="r")["X"]
+    assert np.array_equal(values[:], EmbeddingStore.open(out).read("representation"))
 
 
 def test_pooled_features_are_the_means_of_the_activation_maps(

@@ -23,6 +23,7 @@ from storage import shared, stream
 from storage.errors import DataError, RecipeError
 from storage.manifest import committed
 from storage.patches import KIND, PatchStore
+from storage.sampler import Sampler
 from storage.store import create_array, write_shard
 
 CPU = torch.device("cpu")
@@ -170,6 +171,7 @@ def test_a_batch_has_equally_many_of_each_class(write: Write, tables: dict[str, 
     tables["run"] |= {"batch_size": 8}
     with pytest.raises(RecipeError, match=r"3 values of data\.strata = 'kind'.*multiple of 3"):
         opened(store, rows, tables, strata="kind")
+    assert isinstance(opened(store, rows, tables, strata="").order, Sampler)  # type: ignore[attr-defined]
 
 
 def test_a_batch_is_augmented_and_its_rows_are_not(write: Write, tables: dict[str, Any]) -> None:

@@ -254,12 +254,13 @@ def test_the_warm_up_says_what_is_reported_and_refuses_another_objective(patches
     shared, own = (folder / "features.safetensors" for folder in (good.folder, good.run(0)))
     assert own.read_bytes() == shared.read_bytes()
 
-    bad = begun(patches, tmp_path / "bad", objective="kidd")
-    warm_up(bad.folder, tmp_path / "home")
-    error = bad.read("error.json")
-    assert error is not None
-    assert error["code"] == "recipe"
-    assert error["do"] == "Set tune.objective to 'kid'"
+    for key, value in (("objective", "kidd"), ("effects", ["kid", "kidd"])):
+        bad = begun(patches, tmp_path / key, **{key: value})
+        warm_up(bad.folder, tmp_path / "home")
+        error = bad.read("error.json")
+        assert error is not None
+        assert error["code"] == "recipe"
+        assert error["do"] == f"Set tune.{key} to 'kid'"
 
 
 def test_errors_that_are_not_of_the_trial_end_the_search(catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from distgan.inference.integrate import integrate
-from distgan.inference.traverse import cells_of
+from distgan.inference.told import samples_of
 from distgan.method import Batch
 from distgan.model import Model
 from storage.errors import RecipeError
@@ -32,7 +32,7 @@ def test_every_structure_is_put_into_each_cell(
     real = store.read(np.array(rows))
     assert (found[:, :, :2] == real[:, None, :2]).all()
     method: Any = model.method
-    cells = cells_of(model, store, rows)
+    cells = samples_of(model, store, rows)
     for kind in range(len(CLASSES)):
         wanted = method.decoded(torch.zeros(2, 5), Batch(cells.images, {"structure": torch.full((2,), kind)}))
         grey = (wanted[:, 2].numpy() + 1) * 127.5

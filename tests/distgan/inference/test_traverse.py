@@ -12,7 +12,8 @@ import pytest
 import torch
 from PIL import Image
 
-from distgan.inference.traverse import cells_of, codes_of, dimensions, effects, numbers, traverse
+from distgan.inference.told import samples_of
+from distgan.inference.traverse import codes_of, dimensions, effects, numbers, traverse
 from distgan.method import Batch
 from distgan.model import Model
 from storage.errors import RecipeError
@@ -74,7 +75,7 @@ def test_codes_are_those_of_every_cell_in_order(model_of: Models, store_of: Stor
     assert np.isnan(divergences).all()
     wanted = store.read(np.arange(COUNT))[:, 1].reshape(COUNT, -1).mean(1) / 127.5 - 1
     np.testing.assert_allclose(features["DNA mean"], wanted, rtol=1e-4, atol=1e-5)
-    last = model.method.representation(cells_of(model, store, [COUNT - 1]).images)
+    last = model.method.representation(samples_of(model, store, [COUNT - 1]).images)
     np.testing.assert_allclose(codes[-1:], last, rtol=1e-4, atol=1e-5)
 
 
