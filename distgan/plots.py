@@ -74,3 +74,14 @@ def distance_curve(
     axis.set_ylabel("KID [squared discrepancy, no unit]")
     axis.legend(fontsize=8)
     return figure
+
+
+def spaced(ticks: Sequence[int]) -> list[str]:
+    """Names of ascending ticks of a logarithmic axis, "" where one would stand on the next."""
+    width, names = (math.log(ticks[-1] / ticks[0]) or 1.0) / 14, [f"{ticks[-1]:,}"]
+    free = ticks[-1]
+    for tick in reversed(ticks[:-1]):
+        fits = math.log(free / tick) > width
+        names.append(f"{tick:,}" if fits else "")
+        free = tick if fits else free
+    return names[::-1]

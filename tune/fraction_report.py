@@ -7,8 +7,7 @@ share the samples held out, so it speaks of training on other labels, not of oth
 import csv
 import io
 import json
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest, norm, t
 
 from distgan.fraction_sections import Fractions
+from distgan.plots import spaced
 from distgan.terminal import table
 from storage.durable import write_file
 from tune.fraction_results import Results
@@ -180,17 +180,6 @@ def _csv(rows: list[Mapping[str, Any]]) -> bytes:
     return text.getvalue().encode()
 
 
-def _apart(ticks: Sequence[int]) -> list[str]:
-    """Names of ascending ticks of a logarithmic axis, "" where one would stand on the one after it; the last is named."""
-    width, names = (math.log(ticks[-1] / ticks[0]) or 1.0) / 14, [f"{ticks[-1]:,}"]
-    free = ticks[-1]
-    for tick in reversed(ticks[:-1]):
-        fits = math.log(free / tick) > width
-        names.append(f"{tick:,}" if fits else "")
-        free = tick if fits else free
-    return names[::-1]
-
-
 def _png(figure: Figure) -> bytes:
     data = io.BytesIO()
     figure.savefig(data)
@@ -237,10 +226,10 @@ def learning_curves(report: Report) -> Figure:
         axis.axhline(target, color="0.4", linestyle=":", linewidth=1, label=f"target {target:g}")
     axis.set_xscale("log")
     ticks = sorted({round(row["labels"]) for row in report["table"]})
-    axis.set_xticks(ticks, _apart(ticks), fontsize=7)
+    axis.set_xticks(ticks, spaced(ticks), fontsize=7)
     axis.set_xticks([], minor=True)
-    axis.set_xlabel("labelled samples trained on")
-    axis.set_ylabel(report["metric"].replace("_", " "))
+    axis.set_xlabel("labelled samples trained on [samples]")
+    axis.set_ylabel(f"{report['metric']} [no unit]")
     axis.set_title(f"bands: 95 % interval over {report['interval']}", fontsize=8)
     axis.legend(fontsize=7)
     return figure

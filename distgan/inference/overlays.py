@@ -17,6 +17,8 @@ from storage.source import Source
 from storage.store import ImageStore, read_box
 
 COLOURS = {"above 0.9": "#ff3030", "0.8-0.9": "#ffb000", "": "#40c0ff"}
+LONGEST = 44
+"""Letters of a title; of a longer one the end is told, where names differ."""
 MOST_PX = 1024
 """Of a larger plane the part about its likeliest hit is shown."""
 
@@ -89,7 +91,7 @@ def overlay(planes: Sequence[Plane], name: str) -> Figure:
             colour = COLOURS[band(probability)]
             boxes.add_patch(Rectangle((x, y), edge, edge, fill=False, edgecolor=colour, linewidth=1.4))
             boxes.text(x + 1, y + 1, f"{probability:.2f}", color=colour, fontsize=7, va="top")
-        boxes.set_title(one.title, fontsize=7)
+        boxes.set_title(one.title if len(one.title) <= LONGEST else f"...{one.title[-LONGEST:]}", fontsize=6)
     if picture is not None:
         figure.colorbar(picture, ax=axes, shrink=0.5, label=f"probability of {name}")
     figure.suptitle(f"{name}: red above 0.9, yellow 0.8 to 0.9, dashed where one is known", fontsize=9)

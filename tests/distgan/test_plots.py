@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from distgan.plots import distance_curve, grid, montage, side_by_side
+from distgan.plots import distance_curve, grid, montage, side_by_side, spaced
 
 
 def flat(*values: float, count: int = 1) -> np.ndarray:
@@ -76,3 +76,8 @@ def test_the_axes_of_a_curve_have_units_and_its_lines_their_data() -> None:
     assert [(line.get_label(), line.get_ydata()[0]) for line in levels] == [("floor", 0.01), ("untrained", 1.0)]
     assert [text.get_text() for text in axis.get_legend().get_texts()][1:] == ["floor", "untrained"]
     figure.canvas.draw()
+
+
+def test_ticks_that_would_stand_on_one_another_have_no_names() -> None:
+    assert spaced([38, 94, 753, 800, 1694, 1883]) == ["38", "94", "", "800", "", "1,883"]
+    assert spaced([100]) == ["100"]

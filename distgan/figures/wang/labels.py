@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from distgan.figure_set import Asked, Drawn, LeftOut
 from distgan.figures.wang.look import COLOURS, figure, grouped, legend, spread, tidy
 from distgan.figures.wang.sweep import Row, Sweep, labels_of, over_repeats, read_sweep, summary
+from distgan.plots import spaced
 from storage.errors import RecipeError
 
 
@@ -169,10 +170,9 @@ def fewer_labels(asked: Asked) -> Iterator[Drawn]:
                 label=variant,
             )
         axis.set_xscale("log")
-        axis.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
+        axis.set_xticks(ticks, spaced(ticks))
         axis.set_xticks([], minor=True)
         tidy(axis, "labels trained on", "share [no unit]" if axis is axes[0] else "", name)
-        axis.tick_params(axis="x", rotation=45)
     legend(drawn, axes[0])
     caption = f"Means over {sweep.told}, with the standard deviation over repeats as bars."
     yield Drawn("figure-10", "Figure 10: ever fewer labels", caption, drawn, table, sweep.sources)

@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+import torch
 
 from distgan.config import config_from_tables
 from distgan.method import Sample, build
 from distgan.methods import load_method
 from distgan.model import Model
+from distgan.trainer import Trainer
 
 CLASSES = ("golgi", "lamin", "nucleoli")
 CHANNELS = ("membrane", "DNA", "structure")
@@ -23,6 +25,23 @@ SMALL = {"critic_width": 4, "critic_depth": 2, "code_width": 4}
 def model_of() -> Callable[..., Model]:
     """model_of(method, edges=(16, 16)): codes of five numbers."""
     return _model_of
+
+
+@pytest.fixture
+def tissue_of(make_tissue: Callable[..., Trainer]) -> Callable[..., Model]:
+    """tissue_of(method, **keys): of labelled tissue, with weights that make more than grey."""
+
+    def make(name: str, **keys: Any) -> Model:
+        trainer = make_tissue(name, **keys)
+        random = torch.Generator().manual_seed(1)
+        with torch.no_grad():
+            for weight in trainer.method.parameters():
+                if weight.ndim > 1:
+                    weight.copy_(torch.randn(weight.shape, generator=random) * (2 / weight[0].numel()) ** 0.5)
+        card = {"channels": ["electrons"], "dtype": "uint8", "value_range": [0, 255], "pixel_um": [0.01, 0.01]}
+        return Model(trainer.method.eval(), trainer.config, card, "")
+
+    return make
 
 
 @pytest.fixture
