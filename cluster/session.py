@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib
+import importlib.metadata
 import math
 import os
 import secrets
@@ -17,6 +18,10 @@ from storage.errors import RecipeError, ServiceError
 
 PACKAGES = ("storage", "distgan", "cluster", "tune")
 TOKEN_VARIABLES = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
+OLDEST_RAY = (2, 60)
+"""Those before 2.52 know no token, and let anybody who reaches them run code (CVE-2023-48022, CVE-2025-62593)."""
+IN_A_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
+"""Set by Ray where a submitted job runs, which has our packages already."""
 CONNECT_SECONDS = 5.0
 DRIVERS_SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
 WORKERS_PER_CORE = 4  # one machine takes more of them than it has cores: slower, to the same bits
@@ -31,7 +36,7 @@ def session(config: AnyRun, home: Home) -> Iterator[None]:
     with joined(config.cluster.address, home, _local_cpus(config)):
         import ray
 
-        _check_resources(config, ray.cluster_resources())
+        check_resources(config, ray.cluster_resources())
         yield
 
 
@@ -39,16 +44,20 @@ def session(config: AnyRun, home: Home) -> Iterator[None]:
 def joined(address: str, home: Home, cpus: int) -> Iterator[None]:
     """The Ray cluster at `address`, or at $RAY_ADDRESS, or else one of at least so many CPUs on this machine.
 
-    Raises ServiceError: no cluster at the address, or it refuses our token.
+    Raises ServiceError: no cluster at the address, it refuses our token, or its Ray is too old or another than ours.
     """
-    set_environment(home)
+    address = address or os.environ.get("RAY_ADDRESS", "")
+    joining = address not in ("", "local")
+    set_environment(home, joining=joining)
+    check_version(importlib.metadata.version("ray"), "this machine")
     import ray
 
-    address = address or os.environ.get("RAY_ADDRESS", "")
     quiet = {"log_to_driver": False, "logging_level": "error", "configure_logging": True}
-    if address and address != "local":
+    if joining:
         _check_answers(address)
-        options: dict[str, Any] = {"address": address, "runtime_env": {"py_modules": package_folders()}}
+        options: dict[str, Any] = {"address": address}
+        if IN_A_JOB not in os.environ:
+            options["runtime_env"] = {"py_modules": package_folders()}
     else:
         options = {
             "address": "local",
@@ -59,11 +68,12 @@ def joined(address: str, home: Home, cpus: int) -> Iterator[None]:
     try:
         with _unreached_by_signals():
             ray.init(**options, **quiet)
-    except (ConnectionError, ray.exceptions.AuthenticationError) as error:
+    except (ConnectionError, RuntimeError, ValueError, ray.exceptions.AuthenticationError) as error:
         raise ServiceError(
             f"the Ray cluster at {address or 'this machine'} cannot be joined",
-            str(error).splitlines()[0],
-            "Check the address, and that RAY_AUTH_TOKEN_PATH names the token of that cluster",
+            " ".join(str(error).split())[:300],
+            "Check the address, that RAY_AUTH_TOKEN_PATH names the token of that cluster, and that it runs "
+            f"Ray {importlib.metadata.version('ray')} as this machine does",
         ) from None
     try:
         yield
@@ -71,9 +81,10 @@ def joined(address: str, home: Home, cpus: int) -> Iterator[None]:
         ray.shutdown()
 
 
-def set_environment(home: Home) -> None:
+def set_environment(home: Home, *, joining: bool = False) -> None:
     """What Ray must find in the environment before it is imported.
 
+    joining: a cluster that runs; its token may lie where Ray itself looks for one.
     Raises RecipeError: the token file can be read by others.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -83,9 +94,25 @@ def set_environment(home: Home) -> None:
     os.environ.setdefault("RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S", "45")
     # After a node is lost, Ray counts on it that long.
     os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", "15")
+    if not joining:
+        # As Ray does on a Mac: all of it listens on loopback, else most of it on every interface.
+        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
     os.environ.setdefault("RAY_AUTH_MODE", "token")
     if os.environ["RAY_AUTH_MODE"] == "token" and not any(os.environ.get(name) for name in TOKEN_VARIABLES):
-        os.environ["RAY_AUTH_TOKEN_PATH"] = str(own_token(home.token))
+        rays = Path.home() / ".ray" / "auth_token"
+        os.environ["RAY_AUTH_TOKEN_PATH"] = str(own_token(rays if joining and rays.exists() else home.token))
+
+
+def check_version(version: str, where: str) -> None:
+    """Raise ServiceError if a Ray is too old to be trusted, or one that we do not know."""
+    major, minor = (int(part) for part in version.split(".")[:2])
+    if not OLDEST_RAY <= (major, minor) < (OLDEST_RAY[0] + 1, 0):
+        raise ServiceError(
+            f"{where} has a Ray that is refused",
+            f"Ray {version}",
+            f"Install one from {OLDEST_RAY[0]}.{OLDEST_RAY[1]} on, below {OLDEST_RAY[0] + 1}; before 2.52 Ray had no "
+            "tokens, and whoever reached it could run code",
+        )
 
 
 def own_token(path: Path) -> Path:
@@ -107,12 +134,12 @@ def own_token(path: Path) -> Path:
 
 
 def package_folders() -> list[str]:
-    """The folders of our four packages, shipped to a cluster as they stand.
+    """The folders of our four packages, shipped to a cluster as they stand; Ray unpacks each in a place of its own.
 
     Raises ServiceError: they do not come from one place, so a stranger's package has one of the names.
     """
     folders = {name: Path(str(importlib.import_module(name).__file__)).parent for name in PACKAGES}
-    if len({folder.parent for folder in folders.values()}) != 1:
+    if len({folder.parent for folder in folders.values()}) != 1 and IN_A_JOB not in os.environ:
         found = ", ".join(f"{name} from {folder.parent}" for name, folder in folders.items())
         raise ServiceError(
             "our packages do not come from one place", found, "Uninstall the other distribution that has this name"
@@ -143,8 +170,8 @@ def _local_cpus(config: AnyRun) -> int:
     return min(wanted, WORKERS_PER_CORE * (os.cpu_count() or 1))
 
 
-def _check_resources(config: AnyRun, there: dict[str, float]) -> None:
-    """Ray would wait for ever for what the cluster has not."""
+def check_resources(config: AnyRun, there: dict[str, float]) -> None:
+    """Raise ServiceError: Ray would wait for ever for what the cluster has not."""
     run = config.run
     for kind, each in (("CPU", run.cpus_per_worker), ("GPU", run.gpus_per_worker)):
         if run.least_workers * each > there.get(kind, 0):
@@ -157,6 +184,12 @@ def _check_resources(config: AnyRun, there: dict[str, float]) -> None:
 
 def _check_answers(address: str) -> None:
     """Ray itself takes a minute to find that nobody is there."""
+    if address.startswith(("http://", "https://")):
+        raise ServiceError(
+            "this is no address to join a Ray cluster by",
+            f"{address} is that of its dashboard, to which jobs are submitted",
+            "Write `distgan submit -- VERB ...`, or give the address of the head, HOST:6379",
+        )
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not port.isdigit():
         return  # "auto": Ray knows where to look, and answers at once

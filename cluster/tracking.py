@@ -9,6 +9,7 @@ import contextlib
 import json
 import logging
 import os
+import re
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -142,11 +143,24 @@ def answering(home: Home) -> Iterator[None]:
     try:
         yield
     except (MlflowException, OSError) as error:
-        raise ServiceError(
-            "MLflow does not answer",
-            f"{home.tracking_uri}: {str(error).splitlines()[0]}",
-            "Nothing is lost: start it, and run the same command with --resume to deliver",
-        ) from error
+        found = shown(f"{home.tracking_uri}: {str(error).splitlines()[0]}")
+        raise ServiceError(*_meaning(str(error), getattr(error, "error_code", ""), found)) from error
+
+
+def shown(text: str) -> str:
+    """A text as it may be told: without the names and passwords of addresses in it."""
+    return re.sub(r"://[^/@\s]+@", "://", text)
+
+
+def _meaning(said: str, code: str, found: str) -> tuple[str, str, str]:
+    """What is wrong when MLflow refuses, and what to do."""
+    if code in ("UNAUTHENTICATED", "PERMISSION_DENIED"):
+        wrong = "MLflow demands a name and a password, or does not let this one in"
+        return wrong, found, "Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD; then `distgan runs flush`"
+    if code == "RESOURCE_DOES_NOT_EXIST" or "Current state is deleted" in said:
+        wrong = "MLflow has no longer what is asked for: it was deleted there"
+        return wrong, found, f"Restore it (mlflow runs restore), or remove {RUN_FILE} in the run's folder to begin anew"
+    return "MLflow does not answer", found, "Nothing is lost: start it, and deliver by `distgan runs flush`"
 
 
 def connect(home: Home) -> Any:

@@ -1,6 +1,7 @@
 """The errors a user can meet, each in three parts: what is wrong, what was found, what to do.
 
     DistganError
+    +-- GateError       (RuntimeError)        exit 1   a gate refused: nothing failed, and nothing was changed
     +-- RecipeError     (ValueError)          exit 2   a recipe, a setting or a command line that cannot be meant
     +-- DataError       (ValueError)          exit 65  bad data, a damaged or uncommitted store, a damaged checkpoint
     +-- MissingError    (FileNotFoundError)   exit 66  no such store, model, folder or data set
@@ -37,6 +38,13 @@ class DistganError(Exception):
     def as_dict(self) -> dict[str, str]:
         """The failure as `--json` prints it, without the outer `error` key."""
         return {"code": self.code, "wrong": self.wrong, "found": self.found, "do": self.do}
+
+
+class GateError(DistganError, RuntimeError):
+    """A gate refused: nothing failed, and nothing was changed."""
+
+    code = "gate"
+    exit_code = 1
 
 
 class RecipeError(DistganError, ValueError):
@@ -98,6 +106,7 @@ class DivergedError(DistganError, ArithmeticError):
 ERRORS: dict[str, type[DistganError]] = {
     kind.code: kind
     for kind in (
+        GateError,
         RecipeError,
         DataError,
         MissingError,

@@ -142,7 +142,7 @@ def _parse(directory: Path, kind: str | None) -> Manifest:
         inside = all(_stays_inside(name) for name in objects)
     except DataError:
         raise
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
         raise DataError(f"{path} is damaged", str(error), "Make it again, or restore it from a copy") from None
     if not (whole and inside):
         raise DataError(

@@ -1,5 +1,10 @@
-"""A recipe small enough to train on Ray in seconds, over a store with two groups."""
+"""A recipe small enough to train on Ray in seconds, over a store with two groups; servers that refuse."""
 
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -78,3 +83,31 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     for name in ("RAY_ADDRESS", "MLFLOW_TRACKING_URI"):
         monkeypatch.delenv(name, raising=False)
     return Home.here()
+
+
+@pytest.fixture
+def server() -> Callable[[int, bytes], AbstractContextManager[str]]:
+    """A server on loopback that says the same to everybody: `with server(401, b"text") as address`."""
+
+    @contextlib.contextmanager
+    def started(code: int, text: bytes) -> Iterator[str]:
+        class Answer(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.send_response(code)
+                self.send_header("Content-Length", str(len(text)))
+                self.end_headers()
+                self.wfile.write(text)
+
+            def do_POST(self) -> None:
+                self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                self.do_GET()
+
+            def log_message(self, *said: object) -> None:
+                pass
+
+        with HTTPServer(("127.0.0.1", 0), Answer) as listening:
+            threading.Thread(target=listening.serve_forever, daemon=True).start()
+            yield f"http://127.0.0.1:{listening.server_port}"
+            listening.shutdown()
+
+    return started

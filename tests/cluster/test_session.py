@@ -4,6 +4,8 @@ import os
 import re
 import socket
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -41,6 +43,52 @@ def test_ray_is_always_told_to_ask_for_the_token(home: Home, monkeypatch: pytest
     set_environment(home)
     assert os.environ["RAY_AUTH_MODE"] == "token"
     assert os.environ["RAY_AUTH_TOKEN_PATH"] == str(home.token)
+
+
+def test_to_join_a_cluster_rays_own_token_is_taken_if_only_its_owner_can_read_it(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(Path, "home", lambda: tmp_path)
+    rays = own_token(tmp_path / ".ray" / "auth_token")
+    rays.chmod(0o644)  # as Ray makes it
+    with pytest.raises(RecipeError, match="can be read by others"):
+        set_environment(home, joining=True)
+    rays.chmod(0o600)
+    set_environment(home, joining=True)
+    assert os.environ["RAY_AUTH_TOKEN_PATH"] == str(rays)
+
+
+def test_the_address_of_a_dashboard_is_told_from_that_of_a_head(recipe: Path, home: Home) -> None:
+    config = read_config(recipe, ["cluster.address=http://127.0.0.1:8265"])
+    with pytest.raises(ServiceError, match="no address to join") as refused:
+        train(config, home, resume=False, watch=lambda seen, metrics: None)
+    assert "distgan submit" in refused.value.do
+
+
+LISTENING = """
+import sys
+from pathlib import Path
+import psutil
+from cluster.home import Home
+from cluster.session import joined
+with joined("", Home(Path(sys.argv[1])), 1):
+    import ray
+    assert ray.get(ray.remote(lambda: 1).remote()) == 1
+    me = psutil.Process()
+    found = [one for child in [me, *me.children(recursive=True)] for one in child.net_connections()]
+    print(*{one.laddr.ip for one in found if one.status == "LISTEN"})
+"""
+
+
+@pytest.mark.cluster
+def test_ray_on_this_machine_listens_on_loopback_alone(home: Home) -> None:
+    done = subprocess.run([sys.executable, "-c", LISTENING, home.path], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found = set(done.stdout.split())
+    assert found
+    assert all(address.removeprefix("::ffff:") in ("127.0.0.1", "::1") for address in found), found
 
 
 def test_nobody_at_the_address_is_said_in_seconds(recipe: Path, home: Home) -> None:

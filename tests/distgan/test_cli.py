@@ -283,7 +283,7 @@ def test_a_model_folder_can_be_sampled_and_shown(distgan: Distgan, finished: Pat
     assert (tmp_path / "s.npy").is_file()
     answer = distgan("models", "show", finished / "model", "--json")
     assert answer.code == 0
-    assert answer.json["state_sha256"] in answer.err
+    assert answer.json["digest"] in answer.err
 
 
 def test_a_spoiled_model_is_refused_as_bad_data(distgan: Distgan, finished: Path, tmp_path: Path) -> None:

@@ -1,0 +1,95 @@
+"""The runs of a home: how each stands, and the delivery of what a dead MLflow missed."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cluster.home import Home
+from cluster.ownership import is_owned
+from cluster.registry import list_versions, register
+from cluster.tracking import SHIPPED, Delivery, answering, connect
+from distgan.checkpoint import Checkpoints
+from distgan.config import config_from_tables
+from distgan.model import KIND
+from distgan.tracking import read_lines
+from storage.manifest import read_manifest
+
+RECIPE = "recipe.json"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run.  state: running, finished, stopped (go on by --resume) or begun (no checkpoint yet).  images: of all."""
+
+    name: str
+    state: str
+    images_seen: int
+    images: int
+    method: str
+    run_id: str
+
+
+def runs(home: Home) -> list[Run]:
+    """All runs of a home, by name; the trainings of searches and sweeps are theirs."""
+    return [_run(home, folder) for folder in sorted((home.path / "runs").glob("*")) if (folder / RECIPE).exists()]
+
+
+def flush(home: Home) -> Iterator[tuple[str, str]]:
+    """Deliver each run that nobody trains, and register its model if that is missing: (name, what was done).
+
+    What MLflow has is not delivered again, and no alias moves because of a model that is registered.
+    Raises ServiceError: MLflow does not answer; what was delivered stays.  Raises DataError: a model is damaged.
+    """
+    for one in runs(home):
+        yield one.name, _flush(home, one)
+
+
+def in_mlflow(home: Home, run_id: str) -> tuple[str, int]:
+    """The status of a run in MLflow, and up to which point it is there; ("", -1) if it is not there."""
+    if not run_id:
+        return "", -1
+    with answering(home):
+        found = connect(home).get_run(run_id)
+    return found.info.status, int(found.data.tags.get(SHIPPED, -1))
+
+
+def _flush(home: Home, one: Run) -> str:
+    folder = home.run(one.name)
+    if one.state in ("running", "begun"):
+        return f"left alone, it is {one.state}"
+    status, shipped = in_mlflow(home, one.run_id)
+    missing = sum(shipped < line["images_seen"] <= one.images_seen for line in read_lines(folder))
+    finished = one.state == "finished"
+    registered = not finished or _is_registered(home, folder, one.run_id)
+    if registered and not missing and (status == "FINISHED" if finished else status in ("KILLED", "FAILED")):
+        return "nothing to deliver"
+    delivery = Delivery(home, folder, one.name)
+    delivery.deliver()
+    if not registered:
+        config = config_from_tables(_recipe(folder), str(folder / RECIPE))
+        name = config.register_.name or config.run.name
+        register(home, folder / "model", delivery.run_id, name, config.register_.alias)
+    delivery.end("FINISHED" if finished else "KILLED")
+    return f"delivered {missing} lines" + ("" if registered else " and the model")
+
+
+def _is_registered(home: Home, folder: Path, run_id: str) -> bool:
+    digest = read_manifest(folder / "model", KIND).digest
+    return any((one.digest, one.run_id) == (digest, run_id) for one in list_versions(home))
+
+
+def _run(home: Home, folder: Path) -> Run:
+    recipe = _recipe(folder)
+    seen = Checkpoints(folder / "checkpoints", keep=2).committed_images()
+    state = (
+        "running" if is_owned(folder) else "finished" if (folder / "model").exists() else "stopped" if seen else "begun"
+    )
+    run_id = Delivery(home, folder, folder.name).run_id
+    return Run(folder.name, state, seen, recipe["run"]["images"], recipe["method"]["name"], run_id)
+
+
+def _recipe(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / RECIPE).read_text(encoding="utf-8"))
+    return found

@@ -1,0 +1,271 @@
+"""What the registry takes and gives: whole models under safe names, and nothing that was put in their place."""
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from cluster.home import Home
+from cluster.registry import find, list_versions, register, resolve
+from cluster.runs import flush, runs
+from cluster.tracking import SHIPPED, Delivery, answering, connect, shown
+from distgan.config import read_config
+from distgan.distributed import Group
+from distgan.model import load_model
+from distgan.running import run, write_recipe
+from storage.errors import DataError, MissingError, RecipeError, ServiceError
+
+TRAVERSALS = [
+    "../secret",
+    "../../../../etc/passwd",
+    "/etc/passwd",
+    "..\\..\\secret",
+    "%2e%2e%2fsecret",
+    "%252e%252e%252fsecret",
+    "..%2fsecret",
+    "....//secret",
+    "./../secret",
+    "a/../../secret",
+    "secret#/../..",
+    "secret?x=/../../etc/passwd",
+    "file:///etc/passwd",
+    "http://169.254.169.254/latest/meta-data",
+    "s3://bucket/../secret",
+    "mlflow-artifacts:/../../etc/passwd",
+    "models:/../secret",
+    "~/.ssh/id_rsa",
+    "\\\\host\\share\\secret",
+    "C:\\Windows\\win.ini",
+    "secret\x00.png",
+    "secret\n",
+    "a\r\nInjected: header",
+    "..",
+    ".",
+    "",
+    "con",
+    "name.",
+]
+
+
+@pytest.fixture(scope="module")
+def finished(recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with one finished run that MLflow has not heard of; copy it."""
+    home = Home(tmp_path_factory.mktemp("finished") / "home")
+    config = read_config(recipe, ["run.workers=1", "run.images=48", "checkpoint.every_images=32"])
+    folder = home.run("tiny")
+    write_recipe(folder, config)
+    run(config, folder, Group(), torch.device("cpu"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        connect(home).search_experiments()  # makes the database, once for all tests
+    return home.path
+
+
+@pytest.fixture
+def delivered(finished: Path, home: Home) -> Home:
+    """The same, delivered and registered."""
+    shutil.copytree(finished, home.path)
+    assert [done for _, done in flush(home)] == ["delivered 4 lines and the model"]
+    return home
+
+
+def version_folder(home: Home) -> Path:
+    return Path(find(home, "models:/tiny@candidate").source.removeprefix("file://"))
+
+
+# what is delivered
+
+
+def history(home: Home) -> dict[str, list[int]]:
+    """At which images seen MLflow has each metric."""
+    client, (one,) = connect(home), runs(home)
+    keys = client.get_run(one.run_id).data.metrics
+    return {key: [point.step for point in client.get_metric_history(one.run_id, key)] for key in keys}
+
+
+def test_a_flush_delivers_once_and_moves_no_alias_back(delivered: Home) -> None:
+    (one,) = runs(delivered)
+    assert (one.name, one.state, one.images_seen, one.images) == ("tiny", "finished", 48, 48)
+    before = history(delivered)
+    assert before["kid"] == [0, 48]
+    ended = connect(delivered).get_run(one.run_id).info.end_time
+    client = connect(delivered)
+    client.delete_registered_model_alias("tiny", "candidate")
+    assert [done for _, done in flush(delivered)] == ["nothing to deliver"]
+    assert history(delivered) == before
+    assert client.get_run(one.run_id).info.end_time == ended
+    assert list_versions(delivered)[0].aliases == ()
+
+
+def test_a_dead_server_costs_nothing_but_time(finished: Path, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(finished, home.path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(ServiceError, match="MLflow does not answer") as silent:
+        list(flush(home))
+    assert "runs flush" in silent.value.do
+    assert "secret" not in f"{silent.value}"
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    assert [done for _, done in flush(home)] == ["delivered 4 lines and the model"]
+
+
+def test_half_a_delivery_is_completed(delivered: Home) -> None:
+    (one,) = runs(delivered)
+    connect(delivered).set_tag(one.run_id, SHIPPED, "47")  # as if the server had died before the last line
+    (told,) = [done for _, done in flush(delivered)]
+    assert told.startswith("delivered")
+    assert "model" not in told
+    assert connect(delivered).get_run(one.run_id).info.status == "FINISHED"
+
+
+def test_a_run_that_was_deleted_is_said_to_be(delivered: Home) -> None:
+    (one,) = runs(delivered)
+    connect(delivered).set_tag(one.run_id, SHIPPED, "1")
+    connect(delivered).delete_run(one.run_id)
+    with pytest.raises(ServiceError, match="deleted there") as gone:
+        list(flush(delivered))
+    assert "mlflow runs restore" in gone.value.do
+
+
+@pytest.mark.parametrize(("code", "wrong"), [(401, "demands a name and a password"), (403, "demands a name")])
+def test_a_server_that_wants_a_password_says_what_to_set(
+    home: Home, monkeypatch: pytest.MonkeyPatch, server: Any, code: int, wrong: str
+) -> None:
+    with server(code, b"You are not authenticated") as address:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+        with pytest.raises(ServiceError, match=wrong) as refused, answering(home):
+            connect(home).search_experiments()
+    assert "MLFLOW_TRACKING_PASSWORD" in refused.value.do
+
+
+def test_addresses_are_told_without_passwords() -> None:
+    assert shown("https://me:secret@host:5000/x") == "https://host:5000/x"
+    assert shown("sqlite:////home/me/mlflow.db") == "sqlite:////home/me/mlflow.db"
+
+
+# names
+
+
+@pytest.mark.parametrize("name", TRAVERSALS, ids=range(len(TRAVERSALS)))
+def test_no_name_leaves_its_place(finished: Path, home: Home, recipe: Path, name: str) -> None:
+    model = finished / "runs" / "tiny" / "model"
+    with pytest.raises(RecipeError):
+        register(home, model, "run", name, "candidate")
+    with pytest.raises(RecipeError):
+        register(home, model, "run", "tiny", name)
+    with pytest.raises(RecipeError):
+        read_config(recipe, [f"run.name={json.dumps(name)}"])
+    if name:
+        with pytest.raises(RecipeError):
+            read_config(recipe, [f"register.name={json.dumps(name)}"])
+    assert not home.path.exists()
+
+
+def test_neither_an_address_nor_a_source_is_a_path(delivered: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    known, honest = list_versions(delivered), find(delivered, "models:/tiny@candidate")
+    monkeypatch.setattr("cluster.registry.list_versions", lambda home: known)
+    for text in TRAVERSALS:
+        for address in (
+            f"models:/{text}/1",
+            f"models:/{text}@candidate",
+            f"models:/tiny@{text}",
+            f"models:/tiny/{text}",
+        ):
+            with pytest.raises(MissingError) as missing:
+                find(delivered, address)
+            assert "\n" not in missing.value.wrong
+        known[:] = [replace(honest, source=text)]
+        with pytest.raises(DataError, match="is not what was registered"):
+            resolve(delivered, "models:/tiny@candidate")
+
+
+# what is not as it was
+
+
+def change(content: bytes) -> bytes:
+    return content[:-1] + bytes([content[-1] ^ 1])
+
+
+def other_model(folder: Path) -> None:
+    """Whole in itself, but not the one that was registered."""
+    from storage.manifest import NAME, seal
+
+    card = json.loads((folder / "model.json").read_text())
+    (folder / "model.json").write_text(json.dumps(card | {"images_seen": 10**9}))
+    (folder / NAME).unlink()
+    seal(folder, "model", {})
+
+
+def linked(folder: Path) -> None:
+    weights = folder / "weights.safetensors"
+    moved = folder.parent / "elsewhere"
+    weights.rename(moved)
+    weights.symlink_to(moved)
+
+
+@pytest.mark.parametrize(
+    ("damage", "found"),
+    [
+        (lambda folder: (folder / "weights.safetensors").unlink(), "is missing"),
+        (lambda folder: (folder / "MANIFEST.json").unlink(), "it has no MANIFEST.json"),
+        (other_model, "was registered"),
+        (linked, "is a link"),
+        (
+            lambda folder: (folder / "model.json").write_bytes(change((folder / "model.json").read_bytes())),
+            "SHA-256",
+        ),
+    ],
+    ids=["missing file", "no manifest", "another model", "link", "a changed byte"],
+)
+def test_a_version_that_is_not_as_it_was_is_refused(delivered: Home, damage: Callable[[Path], Any], found: str) -> None:
+    damage(version_folder(delivered))
+    with pytest.raises(DataError) as refused:
+        load_model(resolve(delivered, "models:/tiny@candidate"))
+    assert found in refused.value.found
+
+
+def test_a_damaged_model_is_never_registered(finished: Path, home: Home) -> None:
+    shutil.copytree(finished, home.path)
+    weights = home.run("tiny") / "model" / "weights.safetensors"
+    weights.write_bytes(change(weights.read_bytes()))
+    with pytest.raises(DataError, match="is damaged"):
+        list(flush(home))
+    assert not list_versions(home)
+
+
+def test_what_did_not_arrive_whole_is_not_registered(
+    finished: Path, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(finished, home.path)
+    delivery = Delivery(home, home.run("tiny"), "tiny")
+    delivery.deliver()
+
+    def half(self: Any, run_id: str, folder: str, where: str) -> None:
+        self.log_artifact(run_id, f"{folder}/model.json", where)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("mlflow.MlflowClient.log_artifacts", half)
+        with pytest.raises(ServiceError, match="has not arrived whole"):
+            register(home, home.run("tiny") / "model", delivery.run_id, "tiny", "candidate")
+    assert not list_versions(home)
+    assert register(home, home.run("tiny") / "model", delivery.run_id, "tiny", "candidate").version == 1
+    assert register(home, home.run("tiny") / "model", delivery.run_id, "tiny", "candidate").version == 1
+
+
+def test_a_version_has_its_card(delivered: Home) -> None:
+    text = connect(delivered).get_model_version("tiny", "1").description
+    model = load_model(resolve(delivered, "models:/tiny/1"))
+    for told in (
+        model.card["patch_store"],
+        model.card["image_store"],
+        "Licence of the data: not given",
+        "not for diag",
+    ):
+        assert told in text
+    for name in ("kid", "kid_low", "kid_high", "kid_floor", "kid_untrained"):
+        assert f"| {name} | {model.card['metrics'][name]:.5g} |" in text
