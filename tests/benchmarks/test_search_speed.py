@@ -17,7 +17,7 @@ from storage.ingest import ingest
 from storage.preprocess import Preparation, prepare
 
 pytestmark = pytest.mark.benchmark
-TRIALS, SLOTS, IMAGES = 8, 2, 24_000
+TRIALS, SLOTS, IMAGES = 8, 2, 20_000
 """A trial takes half a minute of one core."""
 
 
@@ -92,7 +92,7 @@ def test_what_a_search_and_a_kill_cost(patches: Path, tmp_path: Path, bench: Any
         time.sleep(0.1)
     time.sleep(5)
     os.killpg(killed.pid, signal.SIGKILL)
-    killed.wait()
+    killed.communicate()
     again = finish(start(patches, tmp_path / "killed", "--resume"))
     more = time.time() - began - clock
     assert again["best"] == whole["best"]
