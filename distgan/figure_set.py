@@ -5,9 +5,7 @@ OUT/figures.json            captions, what they are drawn from with its digest, 
 OUT/README.md, index.html   all of them, to read
 """
 
-import csv
 import html
-import io
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +14,7 @@ from typing import Any, Literal
 
 from matplotlib.figure import Figure
 
+from distgan.csv_table import as_csv
 from distgan.model import Model, load_model
 from distgan.sections import Section
 from storage.datasets import Progress
@@ -108,7 +107,7 @@ def write_set(
                         left_out.append(one)
                         continue
                     one.figure.savefig(partial / f"{one.name}.png", dpi=DPI)
-                    (partial / f"{one.name}.csv").write_text(_csv(one.numbers), encoding="utf-8")
+                    (partial / f"{one.name}.csv").write_bytes(as_csv(_short(one.numbers), list(one.numbers[0])))
                     kept = ("name", "title", "caption", "sources")
                     told.append({key: getattr(one, key) for key in kept} | {"rows": len(one.numbers)})
             progress(number + 1, len(parts))
@@ -119,13 +118,8 @@ def write_set(
     return found
 
 
-def _csv(rows: Numbers) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    for row in rows:
-        writer.writerow({key: f"{value:.6g}" if isinstance(value, float) else value for key, value in row.items()})
-    return text.getvalue()
+def _short(rows: Numbers) -> list[dict[str, Any]]:
+    return [{key: f"{value:.6g}" if isinstance(value, float) else value for key, value in row.items()} for row in rows]
 
 
 def _sources(one: Mapping[str, Any]) -> str:

@@ -7,8 +7,6 @@ a bootstrap of the trials of each level, moved outwards for few trials (Hesterbe
 differ between trials, too: of a random search or a grid that is noise, and no bias.
 """
 
-import csv
-import io
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,11 +14,11 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from scipy.stats import norm, t
 
 from distgan.search_sections import Domain, Tune, Value
 from distgan.terminal import table
 from tune.catalogue import Catalogue, Trial, committed_images
+from tune.intervals import expanded_percentiles
 from tune.report import axis_position
 from tune.space import Space
 
@@ -99,10 +97,7 @@ def interval(one: Floats, other: Floats, seed: int, number: int) -> tuple[float,
     """Of the difference of means.  number: of the comparison, which draws resamples of its own."""
     random = np.random.Generator(np.random.Philox(key=[seed, number]))
     means = [random.choice(values, (RESAMPLES, len(values))).mean(1) for values in (one, other)]
-    fewest = min(len(one), len(other))
-    outside = norm.cdf(-np.sqrt(fewest / (fewest - 1)) * t.ppf(0.975, fewest - 1))
-    low, high = np.quantile(means[0] - means[1], (outside, 1 - outside)).tolist()
-    return low, high
+    return expanded_percentiles(means[0] - means[1], min(len(one), len(other)))
 
 
 def _last(catalogue: Catalogue, trial: Trial, metric: str) -> float | None:
@@ -144,15 +139,6 @@ def _short(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.3g}"
     return "-" if value is None else str(value)
-
-
-def as_csv(rows: Sequence[Row]) -> bytes:
-    """All rows; what is not known is empty."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue().encode()
 
 
 def effects_figure(rows: Sequence[Row], metric: str) -> Figure:

@@ -4,23 +4,23 @@ Intervals hold 95 %, by a bootstrap. The sign test counts in how many repeats (a
 share the samples held out, so it speaks of training on other labels, not of other embryos.
 """
 
-import csv
 import io
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from scipy.stats import binomtest, norm, t
+from scipy.stats import binomtest
 
+from distgan.csv_table import as_csv
 from distgan.fraction_sections import Fractions
 from distgan.plots import spaced
 from distgan.terminal import table
 from storage.durable import write_file
 from tune.fraction_results import Results
+from tune.intervals import expanded_percentiles
 from tune.learning_curve import LearningCurve, fitted
 
 CURVES = 300
@@ -112,16 +112,12 @@ def _curve(results: Results, means: Floats, variant: int, fractions: Fractions) 
 
 
 def _interval(resampled: Floats, results: Results, trained: int) -> Report:
-    """The percentiles that hold 95 %, moved outwards as the t distribution does where they rest on few things.
-
-    Hesterberg 2015, What teachers should know about the bootstrap, section 3.3: the expanded percentile interval.
-    """
+    """95 %, by what was drawn again; nothing where that was one thing."""
     units = results.units if results.resampled is not None else min(results.units, trained)
     known = resampled[np.isfinite(resampled)]
     if units < 2 or not len(known):
         return {"low": None, "high": None}
-    outside = norm.cdf(-np.sqrt(units / (units - 1)) * t.ppf(0.975, units - 1))
-    low, high = np.quantile(known, (outside, 1 - outside)).tolist()
+    low, high = expanded_percentiles(known, units)
     return {"low": low, "high": high}
 
 
@@ -133,8 +129,8 @@ def write_report(folder: Path, report: Report) -> list[Path]:
     """fractions.json, fractions.csv (the table and the differences) and fractions.png in the folder."""
     files = {
         "fractions.json": (json.dumps(report, indent=1) + "\n").encode(),
-        "fractions.csv": _csv(report["table"]),
-        "differences.csv": _csv(report["differences"]),
+        "fractions.csv": as_csv(report["table"]),
+        "differences.csv": as_csv(report["differences"]),
         "fractions.png": _png(learning_curves(report)),
     }
     for name, data in files.items():
@@ -169,15 +165,6 @@ def _brief(row: Report, value: str) -> dict[str, str]:
 
 def _short(value: float | None) -> str:
     return "-" if value is None else f"{value:.3g}"
-
-
-def _csv(rows: list[Mapping[str, Any]]) -> bytes:
-    text = io.StringIO()
-    if rows:
-        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    return text.getvalue().encode()
 
 
 def _png(figure: Figure) -> bytes:

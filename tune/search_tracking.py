@@ -13,11 +13,12 @@ from cluster.home import Home
 from cluster.registry import register
 from cluster.tracking import Delivery, MlflowTracker, answering, connect
 from distgan.config import flat_keys
+from distgan.csv_table import as_csv
 from distgan.search_sections import POPULATION
 from storage.durable import write_file
 from storage.errors import ServiceError
 from tune.catalogue import Catalogue, Trial
-from tune.effects import as_csv, effects_figure
+from tune.effects import effects_figure
 from tune.report import figures_of
 from tune.space import Space
 

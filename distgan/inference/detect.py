@@ -17,10 +17,11 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from distgan.csv_table import as_csv
 from distgan.inference import overlays
 from distgan.inference.detector import Detector, Way
 from distgan.inference.heatmaps import Frames, heatmaps
-from distgan.inference.hits import BANDS, Hits, as_csv, as_geojson, find_hits, judged, read_truth, table
+from distgan.inference.hits import BANDS, OURS, Hits, as_geojson, find_hits, judged, read_truth, table
 from distgan.inference.windows import starts
 from distgan.model import Model
 from storage.datasets import Progress
@@ -99,7 +100,7 @@ def detect(
             for level, (one, right) in curves.items()
         }
         _save(overlays.curves({f"overlap {level:g}": one for level, (one, _) in curves.items()}), out / "curves.png")
-    write_file(out / "boxes.csv", as_csv(rows))
+    write_file(out / "boxes.csv", as_csv(rows, ["file", *OURS]))
     write_file(out / "boxes.geojson", as_geojson(rows))
     planes = _likeliest(hits)
     pictures = [overlays.plane(source, frames, maps, shown, known, *one, model.value_range) for one in planes]

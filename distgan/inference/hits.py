@@ -1,7 +1,5 @@
 """Heat maps -> boxes, each the best of those it overlaps; as a table that `prepare` takes, and as GeoJSON."""
 
-import csv
-import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -132,15 +130,6 @@ def table(hits: Hits, maps: ImageStore) -> list[dict[str, Any]]:
             *(getattr(hits, name).tolist() for name in ("image", "frame", "z", "y", "x", "probability")), strict=True
         )
     ]
-
-
-def as_csv(rows: Sequence[Mapping[str, Any]]) -> bytes:
-    """The table, with its header even where it has no rows."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, ["file", *OURS], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue().encode()
 
 
 def as_geojson(rows: Sequence[Mapping[str, Any]]) -> bytes:

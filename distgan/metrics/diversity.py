@@ -3,14 +3,13 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+
+from distgan.metrics.distances import Features, squared_distances, squared_distances_within
 
 NEIGHBOURS = 5
 """A sample covers a real image if it is no farther than that image's fifth neighbour among the real ones."""
 COPY = 0.1
 """Two samples are copies below this share of the median distance between a real image and its nearest."""
-Features = NDArray[np.float64]
-"""N D."""
 
 
 @dataclass(frozen=True)
@@ -41,30 +40,24 @@ def diversity(made: Features, real: Features) -> Diversity:
     """
     if len(made) < 2 or len(real) <= NEIGHBOURS:
         raise ValueError(f"diversity needs 2 samples and {NEIGHBOURS + 1} real images, found {len(made)}, {len(real)}")
-    among_real, among_made = _distances(real, real), _distances(made, made)
-    for within in (among_real, among_made):
-        np.fill_diagonal(within, np.inf)  # nothing is its own neighbour
-    apart = _mean(among_real)
-    near = np.partition(among_real, (0, NEIGHBOURS - 1), axis=1)
+    apart, near = _within(real, NEIGHBOURS)
+    apart_made, near_made = _within(made, 1)
     # Distances come from squares, so equal samples are this far apart by rounding alone.
     copy = max(COPY * float(np.median(near[:, 0])), 1e-6 * apart)
-    covered = _distances(real, made).min(1) <= near[:, NEIGHBOURS - 1]
+    covered = np.concatenate([np.sqrt(squares.min(1)) for _, squares in squared_distances(real, made)]) <= near[:, -1]
     return Diversity(
-        spread=_mean(among_made) / apart if apart else 1.0,
-        duplicates=float((among_made.min(1) <= copy).mean()),
+        spread=apart_made / apart if apart else 1.0,
+        duplicates=float((near_made[:, 0] <= copy).mean()),
         coverage=float(covered.mean()),
     )
 
 
-def _distances(one: Features, other: Features) -> Features:
-    """Euclidean, of all pairs: N D and M D -> N M."""
-    centre = other.mean(0)
-    one, other = one - centre, other - centre
-    squares = (one**2).sum(1)[:, None] + (other**2).sum(1)[None] - 2 * one @ other.T
-    distances: Features = np.sqrt(np.maximum(squares, 0))
-    return distances
-
-
-def _mean(within: Features) -> float:
-    """The mean over all pairs of a set with infinity on its diagonal."""
-    return float(within[np.isfinite(within)].mean())
+def _within(samples: Features, neighbours: int) -> tuple[float, Features]:
+    """The mean distance of all pairs, and those of each to its nearest, from the nearest on: N K."""
+    total, pairs, near = 0.0, 0, np.empty((len(samples), neighbours))
+    for rows, squares in squared_distances_within(samples):
+        distances = np.sqrt(squares, out=squares)
+        near[rows] = np.sort(np.partition(distances, neighbours - 1, axis=1)[:, :neighbours], axis=1)
+        finite = distances[np.isfinite(distances)]
+        total, pairs = total + float(finite.sum()), pairs + len(finite)
+    return total / pairs, near

@@ -3,15 +3,13 @@
 A neighbourhood is the ball around an image that reaches to its k-th nearest of its own kind.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from distgan.metrics.kid import Features
+from distgan.metrics.distances import Features, squared_distances, squared_distances_within
 
 NEIGHBOURS = 5
-BLOCK_BYTES = 64 << 20
 
 
 @dataclass(frozen=True)
@@ -60,22 +58,9 @@ def manifold(made: Features, real: Features, neighbours: int = NEIGHBOURS) -> Ma
     )
 
 
-def squared_distances(one: Features, other: Features) -> Iterator[tuple[slice, Features]]:
-    """Squared Euclidean distances of all pairs of N D and M D, as rows of N and a block of them by M."""
-    centre = other.mean(0)
-    one, other = one - centre, other - centre  # large means would cost digits
-    squares = (other**2).sum(1)
-    step = max(1, BLOCK_BYTES // (8 * len(other)))
-    for start in range(0, len(one), step):
-        rows = slice(start, min(start + step, len(one)))
-        found = (one[rows] ** 2).sum(1)[:, None] + squares - 2 * one[rows] @ other.T
-        yield rows, np.maximum(found, 0, out=found)
-
-
 def _reach(samples: Features, neighbours: int) -> Features:
     """The squared distance of each to its k-th nearest; N."""
     found = np.empty(len(samples))
-    for rows, squares in squared_distances(samples, samples):
-        squares[np.arange(len(squares)), np.arange(rows.start, rows.stop)] = np.inf  # nothing is its own neighbour
+    for rows, squares in squared_distances_within(samples):
         found[rows] = np.partition(squares, neighbours - 1, axis=1)[:, neighbours - 1]
     return found

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from distgan.metrics.distances import squared_distances
 from distgan.metrics.kid import Features
-from distgan.metrics.manifold import squared_distances
 
 QUANTILE = 0.01
 Orientation = tuple[int, bool]

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from distgan.metrics import manifold as module
+from distgan.metrics import distances as module
+from distgan.metrics.distances import squared_distances
 from distgan.metrics.kid import Features
-from distgan.metrics.manifold import manifold, squared_distances
+from distgan.metrics.manifold import manifold
 
 
 def sample(count: int, seed: int, centre: float = 0.0) -> Features:

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from cluster.home import Home
+from distgan.csv_table import as_csv
 from distgan.search_sections import Domain, Tune
 from tune.catalogue import Catalogue, Result
-from tune.effects import as_csv, as_text, compared, effects_figure, effects_of, hedges_g, interval, levels
+from tune.effects import as_text, compared, effects_figure, effects_of, hedges_g, interval, levels
 from tune.search_tracking import SearchDelivery
 from tune.space import Space
 
