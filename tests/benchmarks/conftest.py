@@ -7,8 +7,14 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
+
+from storage.cuts import Cut
+from storage.datasets import synthetic_embryos
+from storage.ingest import ingest
+from storage.preprocess import Preparation, prepare
 
 Work = Callable[[], object]
 
@@ -83,3 +89,14 @@ class Bench:
 def bench() -> Bench:
     """The table of this run."""
     return Bench()
+
+
+@pytest.fixture(scope="session")
+def patches(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo's images, cut into 7,680 patches."""
+    folder = tmp_path_factory.mktemp("bench")
+    raw = synthetic_embryos.fetch(folder, lambda done, total: None)
+    ingest(raw, folder / "images.zarr", synthetic_embryos.layout(raw))
+    operations = ({"name": "display_range", "low": 2500, "high": 4200},)
+    prepare(folder / "images.zarr", folder / "patches.zarr", Preparation(Cut("tiled", (32, 32)), operations))
+    return folder / "patches.zarr"

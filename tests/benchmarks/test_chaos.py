@@ -18,24 +18,10 @@ import pytest
 
 from cluster.home import Home
 from distgan.pulse import last_pulse
-from storage.cuts import Cut
-from storage.datasets import synthetic_embryos
-from storage.ingest import ingest
-from storage.preprocess import Preparation, prepare
 
 pytestmark = pytest.mark.benchmark
 RUNS, KILLS_A_RUN = 5, 4  # every other kill is of a worker, the others are of the driver and so of all
 IMAGES = 12_800
-
-
-@pytest.fixture(scope="module")
-def patches(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("chaos")
-    raw = synthetic_embryos.fetch(folder, lambda done, total: None)
-    ingest(raw, folder / "images.zarr", synthetic_embryos.layout(raw))
-    operations = ({"name": "display_range", "low": 2500, "high": 4200},)
-    prepare(folder / "images.zarr", folder / "patches.zarr", Preparation(Cut("tiled", (32, 32)), operations))
-    return folder / "patches.zarr"
 
 
 def start(patches: Path, name: str, workers: int, *arguments: str) -> "subprocess.Popen[str]":

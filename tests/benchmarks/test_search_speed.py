@@ -11,24 +11,9 @@ from typing import Any
 
 import pytest
 
-from storage.cuts import Cut
-from storage.datasets import synthetic_embryos
-from storage.ingest import ingest
-from storage.preprocess import Preparation, prepare
-
 pytestmark = pytest.mark.benchmark
 TRIALS, SLOTS, IMAGES = 8, 2, 20_000
-"""A trial takes half a minute of one core."""
-
-
-@pytest.fixture(scope="module")
-def patches(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("search")
-    raw = synthetic_embryos.fetch(folder, lambda done, total: None)
-    ingest(raw, folder / "images.zarr", synthetic_embryos.layout(raw))
-    operations = ({"name": "display_range", "low": 2500, "high": 4200},)
-    prepare(folder / "images.zarr", folder / "patches.zarr", Preparation(Cut("tiled", (32, 32)), operations))
-    return folder / "patches.zarr"
+"""A trial takes most of a minute, with two at a time on two cores."""
 
 
 def start(patches: Path, home: Path, *arguments: str) -> "subprocess.Popen[str]":

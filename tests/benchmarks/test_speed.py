@@ -10,26 +10,11 @@ from typing import Any
 import pytest
 
 from distgan.tracking import read_lines
-from storage.cuts import Cut
-from storage.datasets import synthetic_embryos
-from storage.ingest import ingest
-from storage.preprocess import Preparation, prepare
 
 pytestmark = pytest.mark.benchmark
 IMAGES = 10_000
 BATCH_SIZE = 64
 ROUNDS = 2
-
-
-@pytest.fixture(scope="session")
-def patches(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The demo's images, cut into 7,680 patches."""
-    folder = tmp_path_factory.mktemp("bench")
-    raw = synthetic_embryos.fetch(folder, lambda done, total: None)
-    ingest(raw, folder / "images.zarr", synthetic_embryos.layout(raw))
-    operations = ({"name": "display_range", "low": 2500, "high": 4200},)
-    prepare(folder / "images.zarr", folder / "patches.zarr", Preparation(Cut("tiled", (32, 32)), operations))
-    return folder / "patches.zarr"
 
 
 def hand_loop(patches: Path) -> float:
