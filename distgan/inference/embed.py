@@ -3,6 +3,7 @@
     representation   what the method says: a hidden layer, a bottleneck, the mean of a code
     pooled           every activation map on the way to it, each its mean over space
     intensity        five numbers of each channel, without any model: what features must be better than
+    classical        if asked for: what is measured of cells without a model (`distgan.metrics.classical`)
 
 One task is one shard. It reads a block of images at a time, and the images of a batch are always the same ones, on one
 thread; so neither the workers nor a restart change a bit, and memory does not grow with the store.
@@ -29,7 +30,7 @@ from distgan.model import Model, load_model
 from storage.datasets import Progress
 from storage.durable import require_nothing
 from storage.embeddings import KIND, EmbeddingArrays, EmbeddingStore, Features
-from storage.errors import DataError
+from storage.errors import DataError, RecipeError
 from storage.executors import Executor, threads
 from storage.journal import Work, resumable
 from storage.manifest import Facts
@@ -46,12 +47,16 @@ ACTIVATIONS = (nn.ReLU, nn.LeakyReLU, nn.PReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Sof
 
 @dataclass(frozen=True)
 class Job:
-    """All that the tasks of one `embed` share: where the model and the patch store are, and what is written."""
+    """All that the tasks of one `embed` share: where the model and the patch store are, and what is written.
+
+    classical: whether classical features are, too.
+    """
 
     model: Path
     store: Path
     arrays: EmbeddingArrays
     device: str
+    classical: bool
 
 
 def embed(
@@ -59,6 +64,7 @@ def embed(
     store: Path,
     target: Path,
     *,
+    classical: bool = False,
     executor: Executor | None = None,
     device: str | None = None,
     progress: Progress = lambda done, total: None,
@@ -67,20 +73,26 @@ def embed(
 
     A call that was killed is gone on with by the same call. The result does not depend on the executor; without one,
     the tasks run on threads of this process, and on its GPU if there is one.
-    Raises RecipeError: the samples are not such as the model was trained on, it has no representation, or something
-    stands at `target`.  Raises DataError: the representation has values that are no numbers.
+    classical: measure classical features, too; of flat images.
+    Raises RecipeError: the samples are not such as the model was trained on, it has no representation, something
+    stands at `target`, or classical features are asked for of images that are not flat.
+    Raises DataError: the representation has values that are no numbers.
     """
     model, store, target = model.absolute(), store.absolute(), target.absolute()  # tasks may run in other folders
     require_nothing(target)
     device = device or ("cuda" if executor is None and torch.cuda.is_available() else "cpu")
     patches, embedder = _patches(store), _embedder(model, device)
     embedder.model.check_samples(patches)
+    if classical and len(patches.shape) != 4:
+        raise RecipeError("classical features are of flat images", f"samples of {patches.shape[1:]}", "Leave them out")
     before = torch.get_num_threads()
     try:
-        sizes = {name: values.shape[1] for name, values in embedder(patches.read_rows(0, 1)).items()}
+        sizes = {name: values.shape[1] for name, values in embedder(patches.read_rows(0, 1), classical).items()}
         step = patches.chunk * CHUNKS_PER_READ
         rows = step * max(1, TASK_BYTES // (step * patches.sample_bytes))
-        job = Job(model, store, EmbeddingArrays(patches.shape[0], sizes, min(rows, patches.shape[0])), device)
+        job = Job(
+            model, store, EmbeddingArrays(patches.shape[0], sizes, min(rows, patches.shape[0])), device, classical
+        )
         facts: Facts = {
             "features": sizes,
             "rows": job.arrays.rows,
@@ -132,7 +144,7 @@ def write_shard(job: Job, target: Path, task: tuple[int, int]) -> list[str]:
         images = patches.read_rows(first, min(first + step, stop))
         for low in range(0, len(images), BATCH[job.device]):
             at = first - start + low
-            for name, values in embedder(images[low : low + BATCH[job.device]]).items():
+            for name, values in embedder(images[low : low + BATCH[job.device]], job.classical).items():
                 found[name][at : at + len(values)] = values
     for name, values in found.items():
         lost = int((~np.isfinite(values).all(1)).sum())
@@ -156,7 +168,7 @@ class Embedder:
             if isinstance(module, ACTIVATIONS):
                 module.register_forward_hook(self._seen)
 
-    def __call__(self, stored: Any) -> Mapping[str, Features]:
+    def __call__(self, stored: Any, classical: bool) -> Mapping[str, Features]:
         """stored: images as the store has them, N C H W.  Returns N D each."""
         torch.set_num_threads(1)  # of this thread; the number changes bits
         images = to_unit_range(stored, self.model.value_range, self.device)
@@ -166,7 +178,13 @@ class Embedder:
             if self._of_thread.maps:
                 found["pooled"] = torch.cat(self._of_thread.maps, 1)
             found["intensity"] = intensity(images)
-        return {name: values.float().cpu().numpy() for name, values in found.items()}
+        told = {name: values.float().cpu().numpy() for name, values in found.items()}
+        if classical:
+            from distgan.metrics.classical import classical as measured
+
+            low, high = self.model.value_range
+            told["classical"] = measured(np.clip((stored - np.float32(low)) / np.float32(high - low), 0, 1))
+        return told
 
     def _seen(self, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         if output.ndim > 2:

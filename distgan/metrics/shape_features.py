@@ -27,11 +27,11 @@ from math import factorial
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from skimage.feature import graycomatrix
 from skimage.measure import euler_number, label, regionprops
 from skimage.morphology import skeletonize
 
 from distgan.metrics.cells_shape import Cell, Mask
+from distgan.metrics.texture import haralick
 
 COUNTS = {"zernike": 49, "haralick": 13, "object": 8, "edge": 5, "hull": 3, "skeleton": 5, "relation": 6}
 NAMES = tuple(f"{kind} {number}" for kind, count in COUNTS.items() for number in range(count))
@@ -45,7 +45,7 @@ def shape_features(one: Cell) -> Values:
     found = np.concatenate(
         [
             zernike(picture, one.cell),
-            haralick(picture),
+            haralick(picture.astype(np.uint8), 2),
             _objects(one),
             _edges(picture, one.cell),
             _hull(one.cell),
@@ -84,51 +84,6 @@ def _radial(n: int, order: int) -> Values:
         below = factorial(s) * factorial((n + order) // 2 - s) * factorial((n - order) // 2 - s)
         found[n - 2 * s] = (-1) ** s * factorial(n - s) / below
     return found
-
-
-def haralick(picture: Values) -> Values:
-    """Haralick's first 13 of levels 1 and 2 of a picture H W, the mean over four directions (Haralick et al. 1973)."""
-    angles = [0, np.pi / 4, np.pi / 2, 3 * np.pi / 4]
-    counts = graycomatrix(picture.astype(np.uint8), [1], angles, levels=3, symmetric=True)[1:, 1:, 0]
-    return np.mean([_of_matrix(counts[..., one].astype(np.float64)) for one in range(4)], 0)
-
-
-def _of_matrix(counts: Values) -> Values:
-    p = counts / max(counts.sum(), 1)
-    i, j = np.indices(p.shape) + 1
-    own = p.sum(0)
-    levels = np.arange(1, len(own) + 1)
-    mean, variance = (own * levels).sum(), (own * (levels - (own * levels).sum()) ** 2).sum()
-    sums: Values = np.bincount((i + j).ravel(), p.ravel()).astype(np.float64)
-    differences: Values = np.bincount(abs(i - j).ravel(), p.ravel()).astype(np.float64)
-    places, apart = np.arange(len(sums)), np.arange(len(differences))
-    sum_mean = (places * sums).sum()
-    both, alone = np.outer(own, own), _entropy(own)
-    cross = -(p * np.log2(np.where(both > 0, both, 1))).sum()
-    independent = _entropy(both)
-    entropy = _entropy(p)
-    return np.asarray(
-        [
-            (p**2).sum(),
-            (differences * apart**2).sum(),
-            ((i * j * p).sum() - mean**2) / variance if variance > 1e-12 else 1.0,
-            variance,
-            (p / (1 + (i - j) ** 2)).sum(),
-            sum_mean,
-            (sums * (places - sum_mean) ** 2).sum(),
-            _entropy(sums),
-            entropy,
-            (differences * (apart - (apart * differences).sum()) ** 2).sum(),
-            _entropy(differences),
-            (entropy - cross) / alone if alone > 1e-12 else 0.0,
-            np.sqrt(max(0.0, 1 - np.exp(-2 * (independent - entropy)))),
-        ]
-    )
-
-
-def _entropy(p: Values) -> float:
-    some = p[p > 0]
-    return float(-(some * np.log2(some)).sum())
 
 
 def _objects(one: Cell) -> Values:

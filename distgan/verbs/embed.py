@@ -15,6 +15,7 @@ def add(verbs: Verbs) -> None:
     model_argument(parser)
     parser.add_argument("store", type=Path, help="patch store")
     parser.add_argument("--out", type=Path, required=True, help="embedding store to write")
+    parser.add_argument("--classical", action="store_true", help="measure classical features of cells, too")
     parser.add_argument("--workers", type=positive, help="Ray tasks at once; by default threads of this process")
     parser.add_argument("--table", type=Path, help="write it as one Parquet table, too")
     parser.add_argument("--anndata", type=Path, help="write it as AnnData reads it (a folder, .zarr), too")
@@ -35,7 +36,14 @@ def embed(options: argparse.Namespace) -> Result:
         require_nothing(target)
     model = resolve(Home.here(), options.model)
     with progress_bar(f"embedding {options.store}") as progress, _executor(options.workers) as executor:
-        found = run_embed(Path(model), options.store, options.out, executor=executor, progress=progress)
+        found = run_embed(
+            Path(model),
+            options.store,
+            options.out,
+            classical=options.classical,
+            executor=executor,
+            progress=progress,
+        )
     for write, target in exports:
         write(found, target)
     sizes = ", ".join(f"{name} of {size}" for name, size in found.sizes.items())

@@ -15,6 +15,7 @@ from distgan.cli import main
 from distgan.data import to_unit_range
 from distgan.inference import embed as embedding
 from distgan.inference.embed import embed, intensity
+from distgan.metrics.classical import classical, size
 from distgan.model import load_model
 from storage.cuts import Cut
 from storage.embeddings import EmbeddingStore, export
@@ -179,3 +180,9 @@ def test_rows_and_metadata_must_agree(finished: Path, store: PatchStore, tmp_pat
     seal(found.path, "embedding store", json.loads(json.dumps(found.manifest.facts)))
     with pytest.raises(DataError, match="107 rows of metadata"):
         EmbeddingStore.open(found.path)
+
+
+def test_classical_features_are_written_if_asked_for(finished: Path, store: PatchStore, tmp_path: Path) -> None:
+    found = embed(finished / "model", store.path, tmp_path / "embedded", classical=True)
+    assert found.sizes["classical"] == size(1)
+    np.testing.assert_array_equal(found.read("classical"), classical(store.read(np.arange(108)) / np.float32(255)))

@@ -13,7 +13,8 @@ from distgan.metrics.cells_shape import (
     population,
     single_cells,
 )
-from distgan.metrics.shape_features import COUNTS, NAMES, haralick, shape_features, zernike
+from distgan.metrics.shape_features import COUNTS, NAMES, shape_features, zernike
+from distgan.metrics.texture import haralick
 
 
 def discs(*circles: tuple[float, float, float], edge: int = 120) -> Mask:
@@ -113,10 +114,10 @@ def test_zernike_moments_find_their_own_polynomial() -> None:
 
 
 def test_haralick_numbers_of_a_picture_of_one_value_and_of_stripes() -> None:
-    flat = haralick(np.ones((9, 9)))
+    flat = haralick(np.ones((9, 9), np.uint8), 2)
     assert flat[0] == 1
     assert flat[[1, 3, 8]].tolist() == [0, 0, 0]
-    stripes = np.ones((64, 64))
+    stripes = np.ones((64, 64), np.uint8)
     stripes[::2] = 2
     # Three of four directions cross the stripes at every step, one never does.
-    assert haralick(stripes)[1] == pytest.approx(0.75, abs=0.02)
+    assert haralick(stripes, 2)[1] == pytest.approx(0.75, abs=0.02)
