@@ -47,8 +47,8 @@ class Asked:
         """Raises MissingError, DataError: as `distgan.model.load_model`."""
         return load_model(self.find_model(address))
 
-    def kept(self, kind: Literal["runs", "sweeps"], name: str) -> Path:
-        """A folder, or that of a run or a sweep of ours.  Raises MissingError: there is none."""
+    def kept(self, kind: Literal["runs", "searches", "sweeps"], name: str) -> Path:
+        """A folder, or that of a run, a search or a sweep of ours.  Raises MissingError: there is none."""
         places = Path(name), self.home / kind / name
         for place in places:
             if place.is_dir():

@@ -10,8 +10,8 @@ from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
+from distgan.figure_look import figure, picture
 from distgan.figure_set import Asked, Drawn
-from distgan.figures.wang.look import figure, picture
 from distgan.frames import spread
 from distgan.inference.heatmaps import Frames
 from distgan.inference.hits import BANDS, LEVELS, Hits, Truth, find_hits, judged, read_truth

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from distgan import plots
 from distgan.codes import Decoding
 from distgan.data import to_unit_range
+from distgan.figure_look import SCRATCH, TRANSFER, figure, picture, tidy
 from distgan.figure_set import Asked, Drawn
-from distgan.figures.wang.look import SCRATCH, TRANSFER, figure, picture, tidy
 from distgan.frames import spread
 from distgan.inference.sample import sample
 from distgan.latent import slerp

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
+from distgan.figure_look import COLOURS, figure, grouped, legend, spread, tidy
 from distgan.figure_set import Asked, Drawn, LeftOut
-from distgan.figures.wang.look import COLOURS, figure, grouped, legend, spread, tidy
 from distgan.figures.wang.sweep import Row, Sweep, labels_of, over_repeats, read_sweep, summary
 from distgan.plots import spaced
 from storage.errors import RecipeError

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from distgan.figure_look import spread
 from distgan.figure_set import Asked
-from distgan.figures.wang.look import spread
 from distgan.tracking import read_lines
 from storage.errors import DataError, MissingError
 

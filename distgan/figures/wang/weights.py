@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from distgan.figure_look import SCRATCH, TRANSFER, figure, mosaic, picture, tidy
 from distgan.figure_set import Asked, Drawn
-from distgan.figures.wang.look import SCRATCH, TRANSFER, figure, mosaic, picture, tidy
 from distgan.figures.wang.networks import WAYS, Compared, Network, compared
 from distgan.networks.rosette import Critic
 

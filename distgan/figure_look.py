@@ -1,4 +1,4 @@
-"""What the figures of the paper have in common: colours, axes, panels of pictures."""
+"""What the figures of papers have in common: colours, axes, panels of pictures."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,7 +10,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import NDArray
 
 SCRATCH, TRANSFER = "#3b7dbf", "#2e9d62"
-"""Blue from scratch, green from the critic, as in the paper."""
+"""Blue from scratch, green from the critic, as in Wang et al."""
 COLOURS = (SCRATCH, TRANSFER, "#d1742f", "#8a5fb5", "#b5485d", "#6b6b6b")
 """Of variants, in their order; there may be others than these two."""
 Floats = NDArray[np.floating[Any]]

@@ -1,0 +1,55 @@
+"""What every model makes, a row each."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from distgan import plots
+from distgan.data import to_unit_range
+from distgan.figure_look import figure
+from distgan.figure_set import Asked, Drawn
+from distgan.frames import spread
+from distgan.inference.sample import sample
+from storage.patches import PatchStore
+
+SHOWN = 12
+
+
+def samples(asked: Asked) -> Iterator[Drawn]:
+    """The first images of each model, under real ones if a store is named."""
+    settings = asked.settings
+    models = {name: asked.model(address) for name, address in settings.models.items()}
+    rows = {name: next(sample(model, SHOWN, settings.seed)).numpy() for name, model in models.items()}
+    sources = {name: model.digest for name, model in models.items()}
+    if settings.real:
+        store, model = PatchStore.open(Path(settings.real)), next(iter(models.values()))
+        images = store.read(np.asarray(spread(len(store.obs), SHOWN)))
+        rows = {"real": to_unit_range(images, model.value_range).numpy(), **rows}
+        sources |= {"real": store.digest}
+    drawn = figure(8.4, 0.66 * len(rows) + 0.2)
+    axes = np.atleast_1d(drawn.subplots(len(rows), 1))
+    for axis, (name, images) in zip(axes, rows.items(), strict=True):
+        axis.imshow(plots.montage(images, SHOWN, 2), interpolation="nearest")
+        axis.set_xticks([])
+        axis.set_yticks([])
+        axis.spines[:].set_visible(False)
+        axis.set_ylabel(name, fontsize=7, rotation=0, ha="right", va="center")
+    numbers = [
+        {
+            "model": name,
+            "mean": float(images.mean()),
+            "deviation": float(images.std()),
+            "over_samples": float(images.std(0).mean()),
+        }
+        for name, images in rows.items()
+    ]
+    yield Drawn(
+        "samples",
+        "Samples of every model",
+        f"The first {SHOWN} images of each, seed {settings.seed}, none chosen. Numbers: intensities in [-1, 1], and "
+        "the mean over pixels of their standard deviation over these images.",
+        drawn,
+        numbers,
+        sources,
+    )
