@@ -15,14 +15,22 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from distgan.metrics.baselines import logistic, majority
-from distgan.metrics.classification import Floats, Numbers, auc, intervals, measures
+from distgan.metrics.classification import (
+    RESAMPLES,
+    Floats,
+    Numbers,
+    accuracy,
+    auc,
+    balanced_accuracy,
+    confusion,
+    resamples,
+)
 from distgan.metrics.profiles import Profiles
 from distgan.profile_tables import read_profiles
 from distgan.score import Asked, ScoreSettings, Told
 from storage.errors import DataError
 
-MEASURES = ("auc", "balanced_accuracy", "accuracy")
-MEAN = "mean of the groups"
+MEAN = "mean of groups with all classes"
 
 
 class Settings(ScoreSettings):
@@ -93,7 +101,7 @@ def _wanted(profiles: Profiles, settings: Settings, target: str) -> _Asked:
     return _Asked(names, truth.astype(np.int64), group, profiles.column(settings.resample or settings.groups))
 
 
-def _held_out(values: Floats, wanted: _Asked) -> Floats:
+def _held_out(values: NDArray[np.floating], wanted: _Asked) -> Floats:
     """N K probabilities, each by a regression that has seen nothing of the sample's group; of no features, shares."""
     found = np.empty((len(wanted.truth), len(wanted.classes)))
     for one in np.unique(wanted.group):
@@ -107,19 +115,30 @@ def _held_out(values: Floats, wanted: _Asked) -> Floats:
 
 
 def _rows(name: str, probabilities: Floats, wanted: _Asked, settings: Settings) -> Iterator[dict[str, Any]]:
-    """One of each group, then their mean, with the AUC of all samples at once and its 95 % interval.
-
-    A group of one class has no AUC, and does not count for that mean.
-    """
-    positive = {len(wanted.classes) - 1: wanted.classes[-1]}
+    """One of each group, then the mean of those that have all classes; `auc low` to `auc high` are 95 %."""
+    draws = resamples(wanted.resample, RESAMPLES, settings.seed)
     of_groups: list[dict[str, float]] = []
+    areas: list[Floats] = []
     for one in np.unique(wanted.group).tolist():
         of = wanted.group == one
-        found = measures(wanted.truth[of], probabilities[of], positive)
-        of_groups.append({key: float(found[key]) for key in MEASURES if np.isfinite(found[key])})
-        yield {"features": name, "held out": one, "samples": int(of.sum()), **of_groups[-1]}
-    known = {key: [found[key] for found in of_groups if key in found] for key in MEASURES}
-    mean = {key: float(np.mean(values)) for key, values in known.items() if values}
-    low, high = intervals(wanted.truth, probabilities, positive, wanted.resample, settings.seed)["auc"]
-    ends = {"auc of all": float(auc(wanted.truth, probabilities)), "low": low, "high": high}
-    yield {"features": name, "held out": MEAN, "samples": len(wanted.truth), **mean, **ends}
+        truth, told = wanted.truth[of], probabilities[of]
+        found = {"accuracy": float(accuracy(confusion(truth, told)))}
+        if len(np.unique(truth)) == len(wanted.classes):
+            found |= {
+                "auc": float(auc(truth, told)),
+                "balanced_accuracy": float(balanced_accuracy(confusion(truth, told))),
+            }
+            of_groups.append(found)
+            areas.append(auc(truth, told, draws[:, of]))
+        yield {"features": name, "held out": one, "samples": int(of.sum()), **found}
+    if of_groups:
+        mean = {key: float(np.mean([found[key] for found in of_groups])) for key in of_groups[0]}
+        low, high = np.nanquantile(np.mean(areas, 0), (0.025, 0.975)).tolist()
+        yield {
+            "features": name,
+            "held out": MEAN,
+            "samples": len(wanted.truth),
+            **mean,
+            "auc low": low,
+            "auc high": high,
+        }

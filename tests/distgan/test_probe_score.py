@@ -39,10 +39,10 @@ def by_features(told: Any) -> dict[tuple[str, str], dict[str, Any]]:
 def test_a_planted_effect_is_told_on_every_plate_that_was_held_out(tmp_path: Path) -> None:
     told = probed(cells(effect=4.0), tmp_path, "probe.resample=well")
     rows = by_features(told)
-    assert {held_out for _, held_out in rows} == {"P0", "P1", "P2", "mean of the groups"}
-    mean = rows["cells", "mean of the groups"]
+    assert {held_out for _, held_out in rows} == {"P0", "P1", "P2", "mean of groups with all classes"}
+    mean = rows["cells", "mean of groups with all classes"]
     assert mean["auc"] > 0.98
-    assert mean["low"] <= mean["auc of all"] <= mean["high"]
+    assert mean["auc low"] <= mean["auc"] <= mean["auc high"]
     assert rows["the most frequent class", "P0"]["accuracy"] == 0.5
     assert rows["the most frequent class", "P0"]["auc"] == 0.5
     assert told.facts["samples"] == {"DMSO": 120, "treated": 120}
@@ -50,15 +50,27 @@ def test_a_planted_effect_is_told_on_every_plate_that_was_held_out(tmp_path: Pat
 
 
 def test_no_effect_is_not_told(tmp_path: Path) -> None:
-    mean = by_features(probed(cells(effect=0.0), tmp_path, "probe.resample=well"))["cells", "mean of the groups"]
+    mean = by_features(probed(cells(effect=0.0), tmp_path, "probe.resample=well"))[
+        "cells", "mean of groups with all classes"
+    ]
     assert abs(mean["auc"] - 0.5) < 0.12
-    assert mean["low"] < 0.5 < mean["high"]
+    assert mean["auc low"] < 0.5 < mean["auc high"]
 
 
 def test_what_a_plate_adds_is_not_mistaken_for_an_effect(tmp_path: Path) -> None:
     """Were the plate itself learned from, a line could follow its shift."""
     rows = by_features(probed(cells(effect=0.0, shift=30.0), tmp_path))
     assert all(row["accuracy"] < 0.65 for row in rows.values())
+
+
+def test_a_group_of_one_class_has_an_accuracy_and_no_area(tmp_path: Path) -> None:
+    table = cells(effect=4.0)
+    untreated = pa.compute.or_(pa.compute.not_equal(table["plate"], "P0"), pa.compute.equal(table["moa"], "DMSO"))
+    rows = by_features(probed(table.filter(untreated), tmp_path))
+    assert "auc" not in rows["cells", "P0"]
+    assert rows["cells", "P0"]["accuracy"] > 0.9
+    others = [rows["cells", plate]["auc"] for plate in ("P1", "P2")]
+    assert rows["cells", "mean of groups with all classes"]["auc"] == pytest.approx(np.mean(others))
 
 
 def test_one_class_or_one_group_is_refused(tmp_path: Path) -> None:
