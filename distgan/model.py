@@ -106,7 +106,10 @@ def load_model(folder: Path) -> Model:
         card = json.loads((folder / CARD).read_text(encoding="utf-8"))
         config = config_from_tables(card["recipe"], str(folder / CARD))
         method = build(load_method(config.method.name), config.method, _sample(card), config.run.seed)
-        method.load_state_dict(load_file(folder / WEIGHTS))
+        lost = method.load_state_dict(load_file(folder / WEIGHTS), strict=False)
+        of_training = {name for name, _ in method.named_buffers(recurse=False)}  # BEGAN's k
+        if wrong := [*lost.unexpected_keys, *(set(lost.missing_keys) - of_training)]:
+            raise LookupError(f"{len(wrong)} weights, such as {wrong[0]}")
     except (ValueError, LookupError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
         raise DataError(
             f"the model at {folder} does not fit its method",

@@ -15,6 +15,7 @@ from distgan.data import Feed, Known
 from distgan.distributed import Group
 from distgan.method import Method, Sample, Step, build
 from distgan.methods import load_method, method_names
+from distgan.model import load_model, save_model
 from distgan.trainer import Trainer
 from storage.sampler import StratifiedSampler
 
@@ -141,6 +142,20 @@ def test_the_same_seed_is_the_same_run_whatever_was_drawn_before(name: str, pres
     same.step()
     other.step()
     assert same.digest() == one.digest() != other.digest()
+
+
+def test_what_is_kept_as_a_model_is_read_again(name: str, preset: str, tmp_path: Path) -> None:
+    one = trainer(name, preset)
+    cycle(one)
+    facts = {"dtype": "uint8", "value_range": (0.0, 255.0), "pixel_um": (1.0, 1.0), "digest": "none"}
+    manifest = SimpleNamespace(facts={"source": "none"})
+    store: Any = SimpleNamespace(channels=one.method.sample.channels, manifest=manifest, **facts)
+    save_model(tmp_path / "model", one, store, {}, "none")
+    found = load_model(tmp_path / "model").method
+    for network in one.method.networks:
+        source = one.average if network in one.method.averaged else one.method
+        for key, value in source.network(network).state_dict().items():
+            assert torch.equal(found.network(network).state_dict()[key], value), f"{network}.{key}"
 
 
 def test_a_run_saved_and_resumed_is_the_run_without_a_break(name: str, preset: str, tmp_path: Path) -> None:
