@@ -24,6 +24,7 @@ from distgan.data import Batches
 from distgan.distributed import Group
 from distgan.evaluation import Best
 from distgan.initialisation import initialise
+from distgan.memory import keep_freed_memory
 from distgan.method import build
 from distgan.methods import load_method
 from distgan.model import save_model
@@ -67,6 +68,7 @@ def run(
     `strict` allows none.  Raises DivergedError.
     Raises InterruptedRun: asked to stop; a checkpoint was committed first.  Raises DiskError.
     """
+    keep_freed_memory()
     torch.set_num_threads(config.run.threads_per_worker)
     if config.run.reduction == "exact":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")

@@ -40,6 +40,8 @@ FORMAT = 1
 """Of what is written; another number makes what a killed attempt has begun worthless."""
 BATCH = {"cpu": 64, "cuda": 512}
 """Images that go through the networks at once."""
+CACHED = 16
+"""Images whose moments are found at a time: what is in between stays in the processor's cache."""
 TASK_BYTES = 64 << 20
 """Images of a task, about."""
 ACTIVATIONS = (nn.ReLU, nn.LeakyReLU, nn.PReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Softplus)
@@ -193,6 +195,10 @@ class Embedder:
 
 def intensity(images: Tensor) -> Tensor:
     """Mean, standard deviation, skewness, kurtosis and largest value of every channel: N C H W -> N 5 C."""
+    return torch.cat([_moments(some) for some in images.split(CACHED)])
+
+
+def _moments(images: Tensor) -> Tensor:
     pixels = images.flatten(2)
     mean, count = pixels.mean(2), pixels.shape[2]
     centred = pixels - mean[..., None]
