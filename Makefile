@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test check format bench install
+.PHONY: demo test check format bench bench-cluster install
 demo: install
 	$(BIN)/distgan demo
 
@@ -23,6 +23,10 @@ format: install
 
 bench: install
 	$(BIN)/pytest -m benchmark -s tests/benchmarks
+
+bench-cluster: install # as root: three machines as network namespaces, PostgreSQL, S3, MLflow
+	$(BIN)/pip install --quiet -c constraints.txt "moto[s3]" boto3 psycopg2-binary
+	$(BIN)/python -m tests.benchmarks.cluster.three_nodes
 
 install: $(VENV)/.installed
 $(VENV)/.installed: pyproject.toml constraints.txt

@@ -21,6 +21,11 @@ class Home:
         return self.path / "runs" / name
 
     @property
+    def models(self) -> Path:
+        """Registered models that runs have begun with, by their digests."""
+        return self.path / "models"
+
+    @property
     def ray(self) -> Path:
         """Where Ray Train keeps its own notes of an attempt; of no use after it."""
         return self.path / "ray"

@@ -7,6 +7,7 @@ noted when it was registered, without links, and is read by `distgan.model` alon
 import contextlib
 import json
 import re
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +18,8 @@ from cluster.home import Home
 from cluster.tracking import answering, connect
 from distgan.config import AnyRun, config_from_tables
 from distgan.model import CARD, KIND
-from storage.errors import DataError, MissingError, ServiceError
+from storage.durable import staged
+from storage.errors import DataError, MissingError, RecipeError, ServiceError
 from storage.manifest import NAME, check_digests, read_manifest
 from storage.names import safe_name
 
@@ -150,6 +152,21 @@ def _downloaded(home: Home, version: Version) -> Path:
     return folder
 
 
+def _kept(home: Home, version: Version) -> Path:
+    """The same, where every machine of a cluster sees it, and where it is still when a run is resumed.
+
+    A server's files come to a folder of the machine that asks for them, which is lost when it restarts.
+    """
+    came = _downloaded(home, version)
+    kept = home.models / version.digest
+    if came.is_relative_to(home.path):
+        return came
+    if not kept.exists():
+        with contextlib.suppress(RecipeError), staged(kept) as partial:  # it is there: another process was faster
+            shutil.copytree(came, partial, dirs_exist_ok=True)
+    return kept
+
+
 def _refused(version: Version, found: str) -> DataError:
     return DataError(
         f"{version.address} is not what was registered",
@@ -187,7 +204,7 @@ def with_models(config: AnyRun, home: Home) -> AnyRun:
         address = init["model"]
         if address.startswith("models:"):
             version = find(home, address)
-            address, folder = version.address, _downloaded(home, version)
+            address, folder = version.address, _kept(home, version)
         else:
             folder = Path(address)
         digest = read_manifest(folder, KIND).digest

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from cluster.home import Home
-from cluster.registry import find, list_versions, register, resolve
+from cluster.registry import find, list_versions, register, resolve, with_models
 from cluster.runs import flush, runs
 from cluster.tracking import SHIPPED, Delivery, answering, connect, shown
 from distgan.config import read_config
@@ -255,6 +255,25 @@ def test_what_did_not_arrive_whole_is_not_registered(
     assert not list_versions(home)
     assert register(home, home.run("tiny") / "model", delivery.run_id, "tiny", "candidate").version == 1
     assert register(home, home.run("tiny") / "model", delivery.run_id, "tiny", "candidate").version == 1
+
+
+def test_a_model_to_begin_with_is_kept_where_every_machine_sees_it(
+    delivered: Home, recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server's files come to a folder of this machine, which others do not see, and which is lost some day."""
+    downloaded = tmp_path / "of this machine"
+
+    def download(source: str, **_: Any) -> str:
+        shutil.copytree(source.removeprefix("file://"), downloaded)
+        return str(downloaded)
+
+    monkeypatch.setattr("mlflow.artifacts.download_artifacts", download)
+    given = 'init.critic={model="models:/tiny@candidate"}'
+    for _ in range(2):
+        kept = with_models(read_config(recipe, [given]), delivered).init["critic"]
+        shutil.rmtree(downloaded)
+        assert Path(kept.model).is_relative_to(delivered.path)
+        assert load_model(Path(kept.model)).digest == kept.digest
 
 
 def test_a_version_has_its_card(delivered: Home) -> None:
