@@ -59,6 +59,10 @@ class CellMethod(Method):
     def reconstruction(self, batch: Batch) -> Tensor:
         """The batch's images N C ..., made again out of what the method knows of them."""
 
+    def latents(self, batch: Batch) -> dict[str, Tensor]:
+        """All codes that the method knows of the batch's cells, N Z each, by their names."""
+        return {"z": self.codes(batch)}
+
     def light(self, images: Tensor, channels: tuple[int, ...] | None = None) -> Tensor:
         """images: N C ... in [-1, 1].  Returns these channels of them, by default those made, in [0, 1]."""
         return 0.5 * images[:, list(self.made if channels is None else channels)] + 0.5

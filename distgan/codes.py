@@ -1,7 +1,9 @@
 """What a method is to those who walk through its latent space: codes become images, and perhaps images codes.
 
-Decoding    codes -> images, and what codes are drawn from
-Encoding    images -> codes, too
+Decoding       codes -> images, and what codes are drawn from
+Encoding       images -> codes, too
+RedFirst       some numbers of a code -> the first channel, all of them -> all that is known of such a cell
+Translating    the first channel of an image -> the others, by noise
 """
 
 import math
@@ -79,6 +81,38 @@ class Encoding(Decoding, Protocol):
 
     def codes(self, batch: Batch) -> Tensor:
         """The codes of the batch's images, N Z: what `decoded` takes."""
+        ...
+
+
+@runtime_checkable
+class RedFirst(Decoding, Protocol):
+    """A method that makes the first channel of a cell, and then the others for it, where `prior.red` is not 0."""
+
+    @property
+    def prior(self) -> Prior:
+        """What codes are drawn from."""
+        ...
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """Names of the channels of `cells`."""
+        ...
+
+    def reds(self, codes: Tensor) -> Tensor:
+        """The first channel of cells of codes N Z, or of their red numbers alone: N 1 H W in [-1, 1]."""
+        ...
+
+    def cells(self, noise: Tensor) -> Tensor:
+        """Cells of codes N Z with the channels of all classes: N K H W in [-1, 1], the first channel first."""
+        ...
+
+
+@runtime_checkable
+class Translating(Protocol):
+    """A method that makes the other channels of the first one."""
+
+    def translated(self, step: Step) -> Tensor:
+        """The batch's images N C H W in [-1, 1], all channels but the first made anew by the step's noise."""
         ...
 
 

@@ -21,7 +21,7 @@ from storage.leakage import Leaks, equal_pixels, leaks
 from storage.patches import Patches, PatchStore
 from storage.sampler import Indices, Order, Sampler
 from storage.shares import drawn
-from storage.split import Mask, column_values, fold_of, held_out, left_out, matching, share
+from storage.split import Mask, column_values, fold_of, held_out, held_out_by_name, left_out, matching, share
 
 PLAIN = Augment()
 
@@ -160,6 +160,8 @@ def _held_out(groups: NDArray[np.str_], split: Split, classes: NDArray[np.str_] 
         return left_out(groups, split.leave_out)
     if split.folds is not None and split.fold is not None:
         return fold_of(groups, split.folds, split.fold, split.seed, classes)
+    if split.stable:
+        return held_out_by_name(groups, split.held_out or 0.0, split.seed)
     return held_out(groups, split.held_out or 0.0, split.seed, classes)
 
 

@@ -56,10 +56,13 @@ def lines(images: Sequence[tuple[str, Tensor]], channels: Sequence[str], names: 
     return figure
 
 
-def film(frames: NDArray[np.float32]) -> list[NDArray[np.uint8]]:
-    """Frames of a film, there and back: of L walks of T pictures (L T H W 3), side by side, large enough to be seen."""
+def film(frames: NDArray[np.float32], columns: int | None = None) -> list[NDArray[np.uint8]]:
+    """Frames of a film, there and back: of L walks of T pictures (L T H W 3), side by side, large enough to be seen.
+
+    columns: so many beside each other; by default as many as below each other.
+    """
     count, steps, height, width, _ = frames.shape
-    columns = math.ceil(math.sqrt(count))
+    columns = columns or math.ceil(math.sqrt(count))
     times = max(1, math.ceil(FILM_EDGE / max(height, width)))
     found = []
     for step in (*range(steps), *range(steps - 2, 0, -1)):

@@ -38,7 +38,8 @@ class Sample:
 class Batch:
     """Real images, N C H W float32 in [-1, 1], and what is known of them.
 
-    columns: by the name of a metadata column, the number of each image's class (N, int64) or its value (N, float32).
+    columns: by the name of a metadata column, the number of each image's class (N, int64) or its value (N, float32);
+    by that of stored codes, those (N D, float32).
     labels: by the name of a label image, its pixels (N H W or N D H W, int64), moved as the image was.
     companions: of every class a look-alike of each image (N P C H W), moved as the image was; itself of its own class.
     """
@@ -119,6 +120,22 @@ class Turn:
     times: int = 1
 
 
+@dataclass(frozen=True)
+class StoredCodes:
+    """Codes that come along in every batch, as the column `column`, N `length` float32, out of an embedding store.
+
+    by: the metadata column that names each sample.  network: the one of `[init]` whose model has written them.
+    method: of that model.
+    """
+
+    column: str
+    store: str
+    by: str
+    network: str
+    method: str
+    length: int
+
+
 class MethodConfig(BaseModel):
     """The `[method]` table of a recipe; every method adds its own keys."""
 
@@ -141,6 +158,11 @@ class MethodConfig(BaseModel):
     def companions(self) -> str:
         """The column of every class of which a look-alike comes along in every batch; "" is none."""
         return ""
+
+    @property
+    def stored_codes(self) -> StoredCodes | None:
+        """The codes of training samples that are read, not computed along; None is none."""
+        return None
 
     @property
     def strata(self) -> str:

@@ -81,9 +81,22 @@ class RedGreen(Method):
         """Of what was made, T N C H W, images like those of the set, N C H W."""
 
     def cells(self, noise: Tensor) -> Tensor:
-        """Cells with all that the generator knows of them.  noise: N Z.  Returns N C H W in [-1, 1], red first."""
+        """Cells with all that the generator knows of them.  noise: N Z.  Returns N K H W in [-1, 1], red first."""
         made = self.generator(noise)
         return torch.cat([made[0], *made[1:, :, 1:]], 1)
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """Names of the K channels of `cells`: the first, then the others of each class, or as the images have them."""
+        red, *others = self.sample.channels or map(str, range(self.channels))
+        kinds = self.sample.classes.get(getattr(self.config, "column", ""), ())
+        if not kinds:
+            return (red, *others)
+        return (red, *(kind if len(others) == 1 else f"{kind} {one}" for kind in kinds for one in others))
+
+    def reds(self, codes: Tensor) -> Tensor:
+        """The first channel of cells of codes N Z, or of their red numbers alone: N 1 H W in [-1, 1]."""
+        return cast("Tensor", self.generator.reds(codes[:, : self.prior.red]))
 
     @property
     def prior(self) -> Prior:

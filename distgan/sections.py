@@ -100,6 +100,8 @@ class Split(Section):
 
     One of: held_out, a share of the groups (0.1 if nothing is said); fold, one of so many folds; leave_out, one
     group by its name. stratify: a column of classes; the groups of each class are dealt by themselves.
+    stable: a group is held out by its own name alone, and stays where it is when data are added; held_out is then the
+    share on average.
     `split = "paper"` is the split its authors published: column "split", where leave_out is "test".
     """
 
@@ -109,6 +111,7 @@ class Split(Section):
     fold: int | None = Field(None, ge=0)
     leave_out: str | int | None = None
     stratify: str | None = None
+    stable: bool = False
     seed: Seed = 0
 
     @model_validator(mode="before")
@@ -133,6 +136,8 @@ class Split(Section):
             raise ValueError(f"{' and '.join(given)} contradict each other: keep one")
         if self.leave_out is not None and self.stratify is not None:
             raise ValueError("leave_out names its group, so stratify has nothing to deal")
+        if self.stable and (self.held_out is None or self.stratify is not None):
+            raise ValueError("stable goes with held_out alone: a fold, a class or a named group depends on the others")
         return self
 
 

@@ -1,6 +1,6 @@
 """What a recipe means in front of its store: which samples, what is known of them, and where the run lies."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -11,6 +11,7 @@ from distgan.distributed import Group
 from distgan.evaluation import Sets
 from distgan.feed import open_feed, some_blocks
 from distgan.method import Sample
+from distgan.stored_codes import stored_codes
 from storage.patches import PatchStore
 from storage.sampler import Indices
 
@@ -34,8 +35,11 @@ class Task:
         return cls(config, folder, store, chosen, counted(store, chosen.train, sample))
 
     def feed(self, group: Group, device: torch.device) -> Batches:
-        """The training samples.  Raises RecipeError, as `open_feed`."""
+        """The training samples.  Raises RecipeError, DataError: as `open_feed` and `stored_codes`."""
         known = known_of(self.store, self.chosen.train, self.sample, self.config.method.companions)
+        if (asked := self.config.method.stored_codes) is not None:
+            codes = stored_codes(self.store, self.chosen.train, self.config, asked)
+            known = replace(known, columns={**known.columns, asked.column: codes})
         return open_feed(self.store, self.chosen.train, self.config, group, device, known)
 
     def sets(self, feed: Batches) -> Sets:

@@ -32,6 +32,25 @@ def held_out(groups: Iterable[object], fraction: float, seed: int, classes: Clas
     return _trainable(labels, {name for names in dealt for name in _first(names, fraction)}, dealt)
 
 
+def held_out_by_name(groups: Iterable[object], fraction: float, seed: int) -> Mask:
+    """True for the samples of the groups whose hash is in the first `fraction` of all hashes: of those that rank first.
+
+    Whether a group is held out depends on its name and the seed alone, so that it stays where it is whatever other
+    groups come or go; the share that is held out is `fraction` on average.
+    Raises RecipeError: none is held out, or nothing would be left to train on.
+    """
+    labels = _texts(groups)
+    names = sorted(set(labels.tolist()))
+    out = {name for name in names if int.from_bytes(_rank(seed, name)[:8], "big") < fraction * 2**64}
+    if fraction > 0 and not out:
+        raise RecipeError(
+            "the split holds nothing out",
+            f"none of {len(names)} group(s) has a hash in the first {fraction:g}",
+            "Hold out more, set data.split.seed, or leave data.split.stable out",
+        )
+    return _trainable(labels, out, [])
+
+
 def fold_of(groups: Iterable[object], folds: int, fold: int, seed: int, classes: Classes = None) -> Mask:
     """True for the samples of one fold: every group is in one of the `folds`, whose sizes differ by at most one group.
 
@@ -86,7 +105,7 @@ def _first(names: Sequence[str], fraction: float) -> Sequence[str]:
 
 def _dealt(labels: NDArray[np.str_], seed: int, classes: Classes) -> list[list[str]]:
     """The groups of each class, ranked; of one class if there are none."""
-    ranked = sorted(set(labels.tolist()), key=lambda name: hashlib.sha256(f"{seed}/{name}".encode()).digest())
+    ranked = sorted(set(labels.tolist()), key=lambda name: _rank(seed, name))
     if classes is None:
         return [ranked]
     seen: dict[str, Counter[str]] = {name: Counter() for name in ranked}
@@ -94,6 +113,10 @@ def _dealt(labels: NDArray[np.str_], seed: int, classes: Classes) -> list[list[s
         seen[label][str(kind)] += 1
     commonest = {name: min(kinds, key=lambda kind: (-kinds[kind], kind)) for name, kinds in seen.items()}
     return [[name for name in ranked if commonest[name] == kind] for kind in sorted(set(commonest.values()))]
+
+
+def _rank(seed: int, name: str) -> bytes:
+    return hashlib.sha256(f"{seed}/{name}".encode()).digest()
 
 
 def _trainable(labels: NDArray[np.str_], out: set[str], dealt: Sequence[Sequence[str]]) -> Mask:

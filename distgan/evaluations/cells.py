@@ -21,6 +21,7 @@ from scipy.stats import kstest
 from torch import Tensor
 
 from distgan import plots
+from distgan.cell_measures import as_cells, correlations, parts, some
 from distgan.cells import CellMethod
 from distgan.data import Feed
 from distgan.evaluation import Evaluation, Sets
@@ -28,9 +29,7 @@ from distgan.evaluations.reconstruction import psnr
 from distgan.method import Batch, Method
 from distgan.metrics.baselines import logistic, majority
 from distgan.metrics.classification import Floats, accuracy, balanced_accuracy, confusion
-from storage.errors import RecipeError
 
-BATCH = 64
 SHOWN = 16
 
 
@@ -60,7 +59,7 @@ class CellsEvaluation(Evaluation):
 
     def before(self, method: Method) -> dict[str, float]:
         """What the untrained networks do, and those who have not looked."""
-        cells, found = _cells(method), self.measure(method)
+        cells, found = as_cells(method), self.measure(method)
         mean = self.train.images.mean(0, keepdim=True)
         for prefix, batch in self.batches.items():
             everywhere = mean.expand_as(batch.images)
@@ -71,8 +70,8 @@ class CellsEvaluation(Evaluation):
                 means = [self.train.images[of_class == one].mean(0) for one in range(len(cells.classes))]
                 known = np.flatnonzero(np.isin(own, of_class))
                 guess = torch.stack([means[own[row]] for row in known])
-                found[f"{prefix}mean/correlation"] = _correlation(cells, batch.images[known], guess)
-                features, others = _intensity(cells, self.train), _intensity(cells, batch)
+                found[f"{prefix}mean/correlation"] = correlations(cells, batch.images[known], guess).mean().item()
+                features, others = intensity(cells, self.train), intensity(cells, batch)
                 count = len(cells.classes)
                 found |= _right(own, majority(of_class, count, len(own)), f"{prefix}majority/")
                 found |= _right(own, logistic(features, of_class, others, count), f"{prefix}intensity/")
@@ -80,7 +79,7 @@ class CellsEvaluation(Evaluation):
 
     def measure(self, method: Method) -> dict[str, float]:
         """Raises RecipeError: the method is no integrated cell."""
-        cells, found = _cells(method), dict[str, float]()
+        cells, found = as_cells(method), dict[str, float]()
         for prefix, batch in self.batches.items():
             seen = _seen(cells, batch)
             found |= {f"{prefix}{name}": value for name, value in _errors(cells, batch.images, seen.again).items()}
@@ -88,12 +87,14 @@ class CellsEvaluation(Evaluation):
             if seen.kinds.shape[1]:
                 found |= _right(_truth(cells, batch), seen.kinds.double().softmax(1).cpu().numpy(), prefix)
             if seen.predicted is not None:
-                found[f"{prefix}predicted/correlation"] = _correlation(cells, batch.images, seen.predicted)
+                found[f"{prefix}predicted/correlation"] = (
+                    correlations(cells, batch.images, seen.predicted).mean().item()
+                )
         return found
 
     def figures(self, method: Method, images_seen: int) -> dict[str, Figure]:
         """Cells, what the method makes of them, and structures predicted from their shapes."""
-        cells, batch = _cells(method), _part(self.batches[""], slice(SHOWN))
+        cells, batch = as_cells(method), some(self.batches[""], slice(SHOWN))
         seen = _seen(cells, batch)
         panels = {f"real, {self.title}": cells.light(batch.images)}
         panels[f"made again, {images_seen:,} images seen"] = cells.light(seen.again)
@@ -115,21 +116,10 @@ def normality(codes: Floats) -> float:
     return float(np.mean([kstest(values, "norm").statistic for values in codes.T]))
 
 
-def _cells(method: Method) -> CellMethod:
-    if isinstance(method, CellMethod):
-        return method
-    raise RecipeError(
-        f"{method.config.name} is no integrated cell",
-        "evaluate.metrics names cells",
-        "Take cell_autoencoder, conditional_autoencoder or conditional_beta_vae, or the metric reconstruction",
-    )
-
-
 @torch.no_grad()
 def _seen(cells: CellMethod, batch: Batch) -> Seen:
     found: list[list[Tensor]] = []
-    for start in range(0, len(batch), BATCH):
-        part = _part(batch, slice(start, start + BATCH))
+    for part in parts(batch):
         codes = cells.codes(part)
         predicted = [cells.decoded(torch.zeros_like(codes), part)] if cells.classes else []
         found.append([cells.reconstruction(part), codes, cells.class_scores(part.images), *predicted])
@@ -149,13 +139,6 @@ def _errors(cells: CellMethod, images: Tensor, again: Tensor) -> dict[str, float
     return found
 
 
-def _correlation(cells: CellMethod, images: Tensor, others: Tensor) -> float:
-    """Mean over the images of the correlation of their structure channels with those of the others."""
-    one, other = (cells.light(light, cells.structure).flatten(1).double() for light in (images, others))
-    one, other = one - one.mean(1, keepdim=True), other - other.mean(1, keepdim=True)
-    return F.cosine_similarity(one, other, eps=1e-12).mean().item()
-
-
 def _right(truth: np.ndarray[tuple[int], np.dtype[np.int64]], probabilities: Floats, prefix: str) -> dict[str, float]:
     matrix = confusion(truth, probabilities)
     return {
@@ -168,10 +151,7 @@ def _truth(cells: CellMethod, batch: Batch) -> np.ndarray[tuple[int], np.dtype[n
     return batch.columns[cells.config.column].cpu().numpy().astype(np.int64)
 
 
-def _intensity(cells: CellMethod, batch: Batch) -> Floats:
+def intensity(cells: CellMethod, batch: Batch) -> Floats:
+    """Mean and deviation of each channel that is made: N 2 C."""
     light = cells.light(batch.images).flatten(2).double()
     return torch.cat([light.mean(2), light.std(2)], 1).cpu().numpy()
-
-
-def _part(batch: Batch, part: slice) -> Batch:
-    return Batch(batch.images[part], {name: values[part] for name, values in batch.columns.items()})

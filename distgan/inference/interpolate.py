@@ -5,27 +5,30 @@
     OUT/frames.zarr   patch store of every frame; obs says of which walk, which step, and by how much the image changed
     OUT/codes.zarr    embedding store of their codes, in the same order
 
-A walk goes through stops; where those come from
-is one function each: drawn codes, samples of a store, treatments.
+A walk goes through stops; where those come from is one function each: drawn codes, samples of a store, treatments.
+A film of cells shows in every frame all that the model makes of a cell: its first channel, and on it each class.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from distgan import latent_plots
-from distgan.codes import Decoding, Encoding, Prior, repeated
+from distgan.codes import Encoding, Prior, repeated
 from distgan.data import from_unit_range
 from distgan.inference.invert import Inverter, Search, decoding
+from distgan.inference.red import panels, red_first
 from distgan.inference.told import samples_of
 from distgan.latent import lerp, slerp
 from distgan.method import Batch, Step
+from distgan.metrics.red_object import areas
 from distgan.model import Model
 from storage.datasets import Progress
 from storage.durable import disk_errors, require_nothing
@@ -40,6 +43,8 @@ COLUMNS = 9
 """Of a grid, at most."""
 MILLISECONDS = 60
 Way = Literal["auto", "slerp", "lerp"]
+Decode = Callable[[Tensor, Batch], Tensor]
+"""(codes N Z, as many samples) -> images N C ..."""
 
 
 @dataclass(frozen=True)
@@ -51,10 +56,13 @@ class Walks:
     names: tuple[str, ...]
 
 
-def drawn(model: Model, count: int, seed: int, columns: dict[str, str]) -> Walks:
-    """Walks between codes that are drawn as in training.
+def drawn(
+    model: Model, count: int, seed: int, columns: dict[str, str], *, stops: int = 2, cells: bool = False
+) -> Walks:
+    """Walks through so many codes each, that are drawn as in training.
 
-    columns: what a conditional model is told, by the name of the column: a class, or a number.
+    columns: what a conditional model is told, by the name of the column: a class, or a number.  cells: it is told
+    nothing, for a film of cells shows every class.
     Raises RecipeError: the model draws no codes, or is told too little or what it does not know.
     """
     method = decoding(model)
@@ -64,9 +72,9 @@ def drawn(model: Model, count: int, seed: int, columns: dict[str, str]) -> Walks
             "nothing says how they lie",
             "Name a store of samples: --store",
         )
-    told = Batch(torch.full((count, *model.method.sample.shape), -1.0), _told(model, count, columns))
-    stops = [method.prior.drawn(Step(told, 0, walk, seed=seed), "stops", 2) for walk in range(count)]
-    return Walks(torch.stack(stops), told, tuple(f"drawn {walk}" for walk in range(count)))
+    told = Batch(torch.full((count, *model.method.sample.shape), -1.0), {} if cells else _told(model, count, columns))
+    drawn = [method.prior.drawn(Step(told, 0, walk, seed=seed), "stops", stops) for walk in range(count)]
+    return Walks(torch.stack(drawn), told, tuple(f"drawn {walk}" for walk in range(count)))
 
 
 def between_samples(
@@ -109,6 +117,15 @@ def between_treatments(
     return Walks(stops, told, names)
 
 
+def by_size(model: Model, walks: Walks) -> Walks:
+    """The same walks, each from its smallest to its largest stop, by the area of the object in the first channel."""
+    count, stops = walks.stops.shape[:2]
+    made = _made(decoding(model).decoded, walks.stops.flatten(0, 1), repeated(walks.told, stops))
+    order = torch.from_numpy(areas(_first(made)).reshape(count, stops).argsort(1, kind="stable"))
+    ordered = walks.stops.gather(1, order[..., None].expand_as(walks.stops))
+    return replace(walks, stops=ordered, names=tuple(f"{name}, by size" for name in walks.names))
+
+
 @torch.no_grad()
 def codes_of(model: Model, store: PatchStore, rows: Sequence[int], search: Search, progress: Progress) -> Tensor:
     """The codes of samples, N Z: by the model's encoder as it is, or sought.
@@ -149,76 +166,94 @@ def interpolate(
     steps: int = 33,
     way: Way = "auto",
     red_only: bool = False,
+    cells: bool = False,
     progress: Progress = lambda done, total: None,
 ) -> dict[str, float]:
-    """Write walks to the new folder `out`; what is told of their evenness.
+    """Write walks to the new folder `out`; what is told of their evenness, and of how the object in red grows.
 
     steps: from each stop to the next.  way: as of `path`.  red_only: all numbers of a code but the red ones stay as
-    they are at the first stop, and the other channels follow the red one.
+    they are at the first stop, and the other channels follow the red one.  cells: frames have the channels of all
+    classes, and the film a column for each; else they are images such as the model was trained on.
     Raises RecipeError: something stands at `out`, or the model has no red codes.
     """
     require_nothing(out)
-    method = decoding(model)
-    codes = path(walks.stops, steps, way, method.prior)
+    prior, channels = decoding(model).prior, tuple(model.card["channels"])
+    decode: Decode = decoding(model).decoded
     if red_only:
-        red = method.prior.red if method.prior else 0
-        if not red:
-            raise RecipeError(
-                f"{model.config.method.name} has no red codes",
-                "all numbers of a code decide all channels",
-                "Leave --red-only out, or take a model of a separable generator",
-            )
-        codes[..., red:] = codes[:, :1, red:]
-    if method.prior is not None:
-        codes = method.prior.inside(codes)
+        red = red_first(model, "--red-only").prior.red
+        path_of_red = path(walks.stops[..., :red], steps, way, Prior(red))
+        still = walks.stops[:, :1, red:].expand(-1, path_of_red.shape[1], -1)
+        codes = torch.cat([path_of_red, still], 2)
+    else:
+        codes = path(walks.stops, steps, way, prior)
+    if cells:
+        whole = red_first(model, "--cells")
+        decode, channels = (lambda some, told: whole.cells(some)), whole.shown
+    if prior is not None:
+        codes = prior.inside(codes)
     count, length = codes.shape[:2]
-    frames = _decoded(method, codes.flatten(0, 1), repeated(walks.told, length), progress)
+    frames = _made(decode, codes.flatten(0, 1), repeated(walks.told, length), progress)
     changes = 0.5 * frames.unflatten(0, (count, length)).diff(dim=1).flatten(2).square().mean(2).sqrt()
-    obs = pa.table(
-        {
-            "walk": [walks.names[walk] for walk in range(count) for _ in range(length)],
-            "step": [step for _ in range(count) for step in range(length)],
-            "share": [step / (steps - 1) for _ in range(count) for step in range(length)],
-            "change": torch.cat([torch.zeros(count, 1), changes], 1).flatten().numpy(),
-        }
-    )
-    recipe = {"steps": steps, "way": way, "red_only": red_only}
-    _write(model, walks, frames, codes, obs, {"source": model.digest, "recipe": recipe}, out)
-    return {
+    obs = {
+        "walk": [walks.names[walk] for walk in range(count) for _ in range(length)],
+        "step": [step for _ in range(count) for step in range(length)],
+        "share": [step / (length - 1) for _ in range(count) for step in range(length)],
+        "change": torch.cat([torch.zeros(count, 1), changes], 1).flatten().numpy(),
+    }
+    told = {
         "mean change": changes.mean().item(),
         "largest change": changes.max().item(),
         "unevenness": (changes.amax(1) / changes.mean(1).clamp(min=1e-9)).mean().item(),
     }
+    if cells:
+        sizes = areas(_first(frames))
+        obs["size"] = sizes
+        first, last = sizes.reshape(count, length).mean(0)[[0, -1]].tolist()
+        told |= {"size at first [pixels]": first, "size at last [pixels]": last}
+    recipe = {"steps": steps, "way": way, "red_only": red_only, "cells": cells}
+    facts: Facts = {"channels": list(channels), "source": model.digest, "recipe": recipe}
+    _write(model, walks, frames, codes, pa.table(obs), facts, out)
+    return told
 
 
 @torch.no_grad()
-def _decoded(method: Decoding, codes: Tensor, told: Batch, progress: Progress) -> Tensor:
+def _made(decode: Decode, codes: Tensor, told: Batch, progress: Progress = lambda done, total: None) -> Tensor:
     parts = []
     for start in range(0, len(codes), BATCH):
         part = slice(start, start + BATCH)
         columns = {name: values[part] for name, values in told.columns.items()}
-        parts.append(method.decoded(codes[part], Batch(told.images[part], columns)))
+        parts.append(decode(codes[part], Batch(told.images[part], columns)))
         progress(min(start + BATCH, len(codes)), len(codes))
     return torch.cat(parts)
+
+
+def _first(images: Tensor) -> NDArray[np.float32]:
+    """The first channel of images N C H W; of N C D H W the brightest of each D."""
+    first: NDArray[np.float32] = (images.amax(2) if images.ndim == 5 else images)[:, 0].numpy()
+    return first
 
 
 def _write(model: Model, walks: Walks, frames: Tensor, codes: Tensor, obs: pa.Table, facts: Facts, out: Path) -> None:
     from PIL import Image
 
     card, (count, length) = model.card, codes.shape[:2]
-    channels, shape = card["channels"], (count, length)
     stored = from_unit_range(frames, model.value_range, card["dtype"])
-    own = {name: card[name] for name in ("channels", "value_range", "pixel_um")}
+    own = {name: card[name] for name in ("value_range", "pixel_um")}
     write_patches(out / "frames.zarr", stored, obs, own | facts)
     write_embeddings(out / "codes.zarr", {"codes": codes.flatten(0, 1).numpy()}, obs, facts)
-    shown = np.linspace(0, length - 1, min(COLUMNS, length)).round().astype(int)
-    by_walk = frames.unflatten(0, shape)[:, torch.from_numpy(shown)]
-    lines = list(zip(walks.names, by_walk, strict=True))
-    shares = [f"{one / (length - 1):.2f}" for one in shown]
-    pictures = latent_plots.pictures(frames, channels)
-    first, *others = map(Image.fromarray, latent_plots.film(pictures.reshape(*shape, *pictures.shape[1:])))
+    seen = np.linspace(0, length - 1, min(COLUMNS, length)).round().astype(int)
+    shares = [f"{one / (length - 1):.2f}" for one in seen]
+    shown, columns = list(zip(walks.names, frames.unflatten(0, (count, length)), strict=True)), None
+    if len(facts["channels"]) > len(card["channels"]):
+        cells = ((name, panels(walk, facts["channels"], len(card["channels"]))) for name, walk in shown)
+        shown = [(f"{name}: {what}", panel) for name, of in cells for what, panel in of]
+        columns = len(shown) // count
+    lines = [(name, images[torch.from_numpy(seen)]) for name, images in shown]
+    pictures = np.stack([latent_plots.pictures(images, card["channels"]) for _, images in shown])
+    first, *others = map(Image.fromarray, latent_plots.film(pictures, columns))
     with disk_errors(out):
-        latent_plots.lines(lines, channels, shares, f"{card['method']}: share of the way").savefig(out / "grid.png")
+        title = f"{card['method']}: share of the way"
+        latent_plots.lines(lines, card["channels"], shares, title).savefig(out / "grid.png")
         first.save(out / "film.gif", save_all=True, append_images=others, duration=MILLISECONDS, loop=0)
 
 

@@ -9,7 +9,7 @@
 A code depends on the image, its row, the model, the search and the seed, and not on which others are sought with it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from distgan.cells import CellMethod
-from distgan.codes import Decoding, Encoding, Prior, repeated
+from distgan.codes import Decoding, Encoding, Prior, RedFirst, repeated
 from distgan.lbfgs import minimise
 from distgan.method import Batch, Step
 from distgan.model import Model
@@ -91,7 +91,8 @@ class Inverter:
         if isinstance(self.method, Encoding):
             self.encoder = self.method.codes
         elif search.encoder and self.prior:
-            trained = train_encoder(self.method, self.prior, some, search, progress)
+            pair, shape = pairs_of(self.method, self.prior, some), tuple(some.images.shape[1:])
+            trained = train_encoder(pair, self.prior.size, shape, search, progress)
             self.encoder = lambda batch: trained(batch.images)
         if self.encoder is None and not (search.evaluations and search.starts and self.prior):
             raise RecipeError(
@@ -140,26 +141,32 @@ class Inverter:
     def _lowered(self, codes: Tensor, told: Batch) -> Tensor:
         red = self.prior.red if self.prior and self.search.red_first else 0
         if not red:
-            return self._descended(codes, told, lambda free: free, self.channels)
-        shape = self._descended(
-            codes[:, :red], told, lambda free: torch.cat([free, codes[:, red:]], 1), slice(0, 1), half=True
-        )
-        rest = self._descended(
-            codes[:, red:], told, lambda free: torch.cat([shape, free], 1), slice(1, None), half=True
-        )
-        return torch.cat([shape, rest], 1)
+            return lowered(
+                lambda free: self.method.decoded(self._inside(free), told)[:, self.channels],
+                told.images[:, self.channels],
+                codes,
+                self.search.evaluations,
+            )
+        assert isinstance(self.method, RedFirst), "only such have red codes"
+        half = self.search.evaluations // 2
+        shape = lowered(self.method.reds, told.images[:, :1], codes[:, :red], half)
 
-    def _descended(
-        self, free: Tensor, told: Batch, whole: Callable[[Tensor], Tensor], channels: Any, *, half: bool = False
-    ) -> Tensor:
-        """Numbers that lower the squared error of some channels.  whole: the codes of which they are a part."""
-        wanted = told.images[:, channels]
+        def others(free: Tensor) -> Tensor:
+            return self.method.decoded(torch.cat([shape, free], 1), told)[:, 1:]
 
-        def squares(numbers: Tensor) -> Tensor:
-            made = self.method.decoded(self._inside(whole(numbers)), told)[:, channels]
-            return 0.25 * (made - wanted).flatten(1).square().sum(1)
+        return torch.cat([shape, lowered(others, told.images[:, 1:], codes[:, red:], half)], 1)
 
-        return minimise(squares, free, self.search.evaluations // (2 if half else 1)).points
+
+def lowered(made: Callable[[Tensor], Tensor], wanted: Tensor, start: Tensor, evaluations: int) -> Tensor:
+    """Numbers N Z that lower the squared error of what is made of them to images N C ..., each of its own.
+
+    start: N Z, where they begin.
+    """
+
+    def squares(numbers: Tensor) -> Tensor:
+        return 0.25 * (made(numbers) - wanted).flatten(1).square().sum(1)
+
+    return minimise(squares, start, evaluations).points
 
 
 def decoding(model: Model) -> Decoding:
@@ -173,32 +180,44 @@ def decoding(model: Model) -> Decoding:
     )
 
 
-def train_encoder(method: Decoding, prior: Prior, some: Batch, search: Search, progress: Progress) -> nn.Module:
+def train_encoder(
+    pair: Callable[[Step], tuple[Tensor, Tensor]], size: int, shape: Sequence[int], search: Search, progress: Progress
+) -> nn.Module:
     """An encoder that finds the codes of what is made of them: E |E(G(z)) - z|^2 is lowered, G held.
 
+    pair: PAIRS codes, N size, and the images N C H W that are made of them, by the noise of a step.  shape: C H W.
     Raises RecipeError: the images are not flat.
     """
-    shape = tuple(some.images.shape[1:])
     if len(shape) != 3 or min(shape[1:]) < 8:
         raise RecipeError(
-            "no encoder can be trained for these images", f"C H W would be {shape}", "Leave it out: --encoder 0"
+            "no encoder can be trained for these images", f"C H W would be {tuple(shape)}", "Leave it out: --encoder 0"
         )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(search.seed)
-        encoder = Inverse(shape, prior.size)
+        encoder = Inverse(tuple(shape), size)
     optimizer = torch.optim.Adam(encoder.parameters(), RATE)
     slower = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, search.encoder)
+    nothing = Batch(torch.zeros(1))
     for number in range(search.encoder):
-        step = Step(some, number, seed=search.seed)
-        chosen = (step.uniform("told", PAIRS) * len(some)).long()
-        told = Batch(some.images[chosen], {name: values[chosen] for name, values in some.columns.items()})
-        codes = prior.drawn(step, "pairs", PAIRS)
         with torch.no_grad():
-            images = method.decoded(codes, told)
-        loss = F.mse_loss(encoder(images), codes)
-        optimizer.zero_grad()
-        loss.backward()
+            codes, images = pair(Step(nothing, number, seed=search.seed))
+        with torch.enable_grad():
+            loss = F.mse_loss(encoder(images), codes)
+            optimizer.zero_grad()
+            loss.backward()
         optimizer.step()
         slower.step()
         progress(number + 1, search.encoder)
     return encoder.eval().requires_grad_(requires_grad=False)
+
+
+def pairs_of(method: Decoding, prior: Prior, some: Batch) -> Callable[[Step], tuple[Tensor, Tensor]]:
+    """Codes of the prior, and what a method makes of them, told of samples what `some` has."""
+
+    def pair(step: Step) -> tuple[Tensor, Tensor]:
+        chosen = (step.uniform("told", PAIRS) * len(some)).long()
+        told = Batch(some.images[chosen], {name: values[chosen] for name, values in some.columns.items()})
+        codes = prior.drawn(step, "pairs", PAIRS)
+        return codes, method.decoded(codes, told)
+
+    return pair

@@ -87,8 +87,8 @@ def reconstruct(
     Raises RecipeError: the model makes no images of codes, the samples are not such as it was trained on, or other
     codes stand in `out`.
     """
-    train_store, train = _training(model, store)
-    rows = _rows(model, store, count)
+    train_store, train = training_rows(model, store)
+    rows = held_out_rows(model, store, count)
     classes = np.asarray([str(value) for value in column_values(store.obs, by)])[rows] if by else None
     some = samples_of(model, train_store, train[np.linspace(0, len(train) - 1, min(TOLD, len(train))).astype(int)])
     before = torch.get_num_threads()
@@ -104,14 +104,14 @@ def reconstruct(
     return summary
 
 
-def _training(model: Model, store: PatchStore) -> tuple[PatchStore, Indices]:
+def training_rows(model: Model, store: PatchStore) -> tuple[PatchStore, Indices]:
     """The store that the model was trained on, and the rows that it learned from; `store` may be that."""
     config = model.config.data
     own = store if store.digest == model.card["patch_store"] else open_store(config)
     return own, choose(own, config).train
 
 
-def _rows(model: Model, store: PatchStore, count: int | None) -> Indices:
+def held_out_rows(model: Model, store: PatchStore, count: int | None) -> Indices:
     """Of the store the model was trained on those it has not seen, if there are any; of another, all."""
     rows = np.arange(store.shape[0])
     if store.digest == model.card["patch_store"]:

@@ -1,8 +1,9 @@
 """A structure in the shape of a cell: the conditional adversarial autoencoder (Johnson et al. 2018, algorithm 2).
 
 It begins from phase 1, whose encoder it takes over and never changes: `[init] reference_encoder = { model = "models:/
-cells@candidate", network = "encoder" }`. Give both the same reference channels, width, depth and latent. The published
-code reads z^r from a file written by that encoder, which is the same.
+cells@candidate", network = "encoder" }`. Give both the same reference channels, width, depth and latent. z^r is found
+along; or, as the published code does, read from what that encoder has written: `codes = "CODES.zarr"` names the store
+that `distgan embed MODEL STORE --out CODES.zarr` makes, and the values are the same.
 
 Presets:
     paper    as the published code was run: gamma_Enc 1e-4, gamma_Dec 1e-5, white noise of 0.05, batches of 32
@@ -12,16 +13,20 @@ Presets:
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
+from pydantic import Field, field_validator
 from torch import Tensor
 
 from distgan.cells import PRESETS, Coded, Game, GameConfig, classes_of
-from distgan.method import Batch, Sample, Step, evaluated
+from distgan.method import Batch, Sample, Step, StoredCodes, evaluated
 from distgan.networks.integrated_cell import CodeCritic, Decoder, Encoder, ImageCritic
+
+SHAPE = "z^r"
+"""The column of a batch that has z^r, if it was read."""
 
 
 class ConditionalAutoencoderConfig(GameConfig):
@@ -29,7 +34,8 @@ class ConditionalAutoencoderConfig(GameConfig):
     last is the structure and all others reference.
 
     class_weight, reference_weight: of L_y and L_z.  absent: minus the log-probability that the decoder is told of a
-    class that is not the structure's.
+    class that is not the structure's.  codes: embedding store to read z^r of training cells from; "" computes it along.
+    codes_by: the metadata column that names each cell.
     """
 
     column: str = "structure"
@@ -38,11 +44,26 @@ class ConditionalAutoencoderConfig(GameConfig):
     class_weight: float = Field(1.0, ge=0)
     reference_weight: float = Field(1.0, ge=0)
     absent: float = Field(25.0, gt=0)
+    codes: str = ""
+    codes_by: str = "cell"
+
+    @field_validator("codes")
+    @classmethod
+    def _absolute(cls, path: str) -> str:
+        """Workers may run in other folders."""
+        return path and str(Path(path).absolute())
 
     @property
     def columns(self) -> tuple[str, ...]:
         """That of the structure."""
         return (self.column,)
+
+    @property
+    def stored_codes(self) -> StoredCodes | None:
+        """z^r, by the encoder of phase 1."""
+        if not self.codes:
+            return None
+        return StoredCodes(SHAPE, self.codes, self.codes_by, "reference_encoder", "cell_autoencoder", self.latent)
 
 
 class ConditionalAutoencoder(Game):
@@ -74,14 +95,14 @@ class ConditionalAutoencoder(Game):
         kinds, shape, code = self.encoder(self.light(step.batch.images))
         terms = {
             "class": self.config.class_weight * F.cross_entropy(kinds.float(), self.told(step.batch)),
-            "reference": self.config.reference_weight * F.mse_loss(shape.float(), self.shape(step.batch.images)),
+            "reference": self.config.reference_weight * F.mse_loss(shape.float(), self.shape_of(step.batch)),
         }
         return Coded(torch.cat([kinds.log_softmax(1), shape, code], 1), code, terms)
 
     def drawn(self, step: Step) -> Tensor:
         """The true class and shape, and a normal z^s."""
         code = step.normal("z^s", len(step.batch), self.config.latent)
-        return self.given(self.told(step.batch), self.shape(step.batch.images), code)
+        return self.given(self.told(step.batch), self.shape_of(step.batch), code)
 
     def given(self, kinds: Tensor, shape: Tensor, code: Tensor) -> Tensor:
         """What the decoder is given: log-probabilities of the classes, 0 for the one, then z^r and z^s."""
@@ -96,6 +117,11 @@ class ConditionalAutoencoder(Game):
     def told(self, batch: Batch) -> Tensor:
         """The class of each structure, N."""
         return batch.columns[self.config.column]
+
+    def shape_of(self, batch: Batch) -> Tensor:
+        """z^r of a batch, N latent: what was read, if it was, else by the encoder of phase 1."""
+        read = batch.columns.get(SHAPE)
+        return self.shape(batch.images) if read is None else read
 
     @torch.no_grad()
     def shape(self, images: Tensor) -> Tensor:
@@ -118,9 +144,14 @@ class ConditionalAutoencoder(Game):
         """images: N C ... in [-1, 1].  Returns z^s, N latent."""
         return self.heads(images)[2]
 
+    def latents(self, batch: Batch) -> dict[str, Tensor]:
+        """z^r by phase 1, and z^r and z^s by its own encoder."""
+        _, shape, code = self.heads(batch.images)
+        return {"z_r": self.shape_of(batch), "z_r_said": shape, "z_s": code}
+
     def decoded(self, codes: Tensor, batch: Batch) -> Tensor:
         """Images of z^s in the shapes and of the classes of the batch."""
-        return self._pictured(self.given(self.told(batch), self.shape(batch.images), codes))
+        return self._pictured(self.given(self.told(batch), self.shape_of(batch), codes))
 
     def reconstruction(self, batch: Batch) -> Tensor:
         """The batch's images, made again out of the images alone.

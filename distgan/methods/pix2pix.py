@@ -93,6 +93,10 @@ class Pix2pix(Method):
         red = step.batch.images[:, :1]
         return torch.cat([red, torch.tanh(self.generator(red, disturb=partial(self._dropped, step)))], 1)
 
+    def translated(self, step: Step) -> Tensor:
+        """The same: each image's red stays."""
+        return self.preview(step)
+
     def _dropped(self, step: Step, activations: Tensor, layer: int, *, dropped: bool) -> Tensor:
         if layer < self.depth - DROPPED or not self.config.dropout:
             return activations

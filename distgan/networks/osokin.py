@@ -98,6 +98,13 @@ class Towers(nn.Module):
         )
         initialise(self)
 
+    def reds(self, noise: Tensor) -> Tensor:
+        """The red channel alone.  noise: N R, the red's.  Returns N 1 H W."""
+        red = noise[..., None, None]
+        for step in self.red:
+            red = step(red)
+        return torch.tanh(red)
+
     def forward(self, noise: Tensor) -> Tensor:
         """noise: N Z, the red's first.  Returns T N C H W; the red channel is the same T times."""
         red, *own = noise[..., None, None].split([self.red_inputs, *[self.green_inputs] * self.noises], 1)

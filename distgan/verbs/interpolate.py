@@ -19,6 +19,9 @@ def add(verbs: Verbs) -> None:
     parser.add_argument("--steps", type=positive, default=33, help="frames from one end to the other")
     parser.add_argument("--way", choices=("auto", "slerp", "lerp"), default="auto", help="auto: arcs of normal codes")
     parser.add_argument("--told", action="append", default=[], metavar="COLUMN=VALUE", help="to a conditional model")
+    parser.add_argument("--stops", type=positive, default=2, help="codes of a walk, where they are not named")
+    parser.add_argument("--by-size", action="store_true", help="walk from the smallest first channel to the largest")
+    parser.add_argument("--cells", action="store_true", help="frames show the first channel with all classes on it")
     parser.add_argument("--red-only", action="store_true", help="walk in the first channel's codes; others follow")
     parser.add_argument("--evaluations", type=positive, default=100, help="to find a code, where no encoder is")
     parser.add_argument("--seed", type=int, default=0)
@@ -28,27 +31,32 @@ def interpolate(options: argparse.Namespace) -> Result:
     """Walk between drawn codes, samples or treatments: a grid, a film, and the frames."""
     from cluster.home import Home
     from cluster.registry import resolve
-    from distgan.inference.interpolate import drawn
+    from distgan.inference.interpolate import by_size, drawn
     from distgan.inference.interpolate import interpolate as walk
     from distgan.model import load_model
-    from distgan.terminal import progress_bar
+    from distgan.terminal import progress_bar, report
     from storage.durable import require_nothing
     from storage.errors import RecipeError
 
     require_nothing(options.out)
     if options.store is None and (options.start or options.end):
         raise RecipeError("--from and --to name samples", "no --store", "Name the patch store they are in")
-    if options.steps < 2:
-        raise RecipeError("a walk has two ends", f"--steps {options.steps}", "Take at least 2 steps")
+    if min(options.steps, options.stops) < 2:
+        given = f"--steps {options.steps} --stops {options.stops}"
+        raise RecipeError("a walk has two ends", given, "Take at least 2 of each")
     model = load_model(resolve(Home.here(), options.model))
     if options.store is None:
-        walks = drawn(model, options.count, options.seed, dict(map(_named, options.told)))
+        told = dict(map(_named, options.told))
+        walks = drawn(model, options.count, options.seed, told, stops=options.stops, cells=options.cells)
     else:
         with progress_bar("coding") as progress:
             walks = _in_store(options, model, progress)
-    keys = {"steps": options.steps, "way": options.way, "red_only": options.red_only}
+    if options.by_size:
+        walks = by_size(model, walks)
+    keys = {name: getattr(options, name) for name in ("steps", "way", "red_only", "cells")}
     with progress_bar("interpolating") as progress:
         found = walk(model, walks, options.out, progress=progress, **keys)
+    say(report(found))
     say(f"{len(walks.names)} walks: {options.out}")
     return {"out": str(options.out), "walks": list(walks.names), **found}
 
@@ -63,7 +71,7 @@ def _in_store(options: argparse.Namespace, model: Any, progress: Any) -> Any:
     from storage.patches import PatchStore
 
     store = PatchStore.open(options.store)
-    search = Search(evaluations=options.evaluations, encoder=0, seed=options.seed)
+    search = Search(evaluations=options.evaluations, encoder=0, red_first=options.cells, seed=options.seed)
     start, end = options.start or [], options.end or []
     if any("=" in one for one in (*start, *end)):
         if len(start) != 1 or len(end) != 1:
@@ -75,7 +83,10 @@ def _in_store(options: argparse.Namespace, model: Any, progress: Any) -> Any:
         lines = [[int(one), int(other)] for one, other in zip(start, end, strict=True)]
     else:
         random = np.random.Generator(np.random.Philox(options.seed))
-        lines = random.permutation(store.shape[0])[: 2 * options.count].reshape(-1, 2).tolist()
+        rows = random.permutation(store.shape[0])
+        lines = (
+            rows[: min(options.count, len(rows) // options.stops) * options.stops].reshape(-1, options.stops).tolist()
+        )
     return between_samples(model, store, lines, search, progress)
 
 

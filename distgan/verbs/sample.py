@@ -15,14 +15,17 @@ def add(verbs: Verbs) -> None:
     parser.add_argument(
         "--out", type=Path, required=True, help="a .png to look at; .npy or .tif for values; a store of a large plane"
     )
-    parser.add_argument("--count", type=positive, default=64)
+    parser.add_argument("--count", type=positive, default=64, help="images; with --hold, reds")
     parser.add_argument("--size", type=_size, help="HEIGHTxWIDTH of one plane of tissue with its labels, as OME-Zarr")
     parser.add_argument("--labels", type=Path, help="image store of one plane, whose label images are made an image")
+    parser.add_argument("--hold", choices=("red",), help="draw the other channels of each red again and again")
+    parser.add_argument("--draws", type=positive, default=8, help="for each red, with --hold")
+    parser.add_argument("--store", type=Path, help="with --hold: patch store of real cells to compare with")
     parser.add_argument("--seed", type=int, default=0)
 
 
 def sample(options: argparse.Namespace) -> Result:
-    """Write images made by a model, or one large plane of tissue."""
+    """Write images made by a model, many answers to one red, or one large plane of tissue."""
     from cluster.home import Home
     from cluster.registry import resolve
     from distgan.inference.sample import write_samples
@@ -32,10 +35,34 @@ def sample(options: argparse.Namespace) -> Result:
     model = load_model(resolve(Home.here(), options.model))
     if options.size or options.labels:
         return _plane(options, model)
+    if options.hold:
+        return _held(options, model)
     with progress_bar("sampling") as progress:
         shape = write_samples(model, options.out, options.count, options.seed, progress)
     say(f"{shape[0]} images: {options.out}")
     return {"out": str(options.out), "shape": list(shape)}
+
+
+def _held(options: argparse.Namespace, model: Any) -> Result:
+    from distgan.inference.hold import diversity, held, look_alikes, write_held
+    from distgan.terminal import progress_bar, report
+    from storage.errors import RecipeError
+    from storage.patches import PatchStore
+
+    if options.draws < 2 or options.count < 2:
+        raise RecipeError(
+            "draws are compared with each other",
+            f"--count {options.count} --draws {options.draws}",
+            "Take two of each, or more",
+        )
+    store = PatchStore.open(options.store) if options.store else None
+    with progress_bar("sampling") as progress:
+        found = held(model, options.count, options.draws, options.seed, store, progress)
+    shape = write_held(model, found, options.out)
+    rows = diversity(found) + (look_alikes(model, store) if store else [])
+    say(report({"mean difference of two draws [of white]": rows}))
+    say(f"{shape[1]} draws of each of {shape[0]} reds: {options.out}")
+    return {"out": str(options.out), "shape": list(shape), "diversity": rows}
 
 
 def _plane(options: argparse.Namespace, model: Any) -> Result:

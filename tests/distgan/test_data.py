@@ -132,6 +132,8 @@ def test_what_leaves_nothing_to_train_on_is_refused(
         ({"by": "file", "folds": 3, "fold": 0, "held_out": 0.1}, "held_out and folds contradict"),
         ({"by": "file", "leave_out": "a", "held_out": 0.1}, "held_out and leave_out contradict"),
         ({"by": "file", "leave_out": "a", "stratify": "kind"}, "nothing to deal"),
+        ({"by": "file", "stable": True, "stratify": "kind"}, "stable goes with held_out alone"),
+        ({"by": "file", "stable": True, "folds": 2, "fold": 0}, "stable goes with held_out alone"),
         ("published", "split"),
     ],
 )
@@ -163,6 +165,15 @@ def test_one_group_can_be_left_out(store: PatchStore, patches: Path) -> None:
     chosen = choose(store, data(patches, split={"by": "file", "leave_out": "p03.png"}))
     assert files(store, chosen.held_out) == {"p03.png"}
     assert len(chosen.train) == 99
+
+
+def test_a_stable_split_holds_out_the_same_groups_of_fewer(store: PatchStore, patches: Path) -> None:
+    split = {"by": "file", "held_out": 0.3, "stable": True}
+    out = files(store, choose(store, data(patches, split=split)).held_out)
+    assert out
+    some = sorted(set(store.obs.column("file").to_pylist()) - {min(out)})
+    fewer = choose(store, data(patches, split=split, subset={"file": some}))
+    assert files(store, fewer.held_out) == out - {min(out)}
 
 
 def with_columns(store: PatchStore, **columns: list[Any]) -> PatchStore:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from storage.errors import RecipeError
-from storage.split import column_values, fold_of, held_out, left_out, matching, share
+from storage.split import column_values, fold_of, held_out, held_out_by_name, left_out, matching, share
 
 GROUPS = [f"embryo{number % 10}" for number in range(100)]
 TABLE = pa.table({"embryo": ["a", "b", "a", None], "slice": [1, 2, 3, 1]})
@@ -54,6 +54,30 @@ def test_other_groups_do_not_change_who_comes_first() -> None:
 
 def test_another_seed_holds_out_others() -> None:
     assert len({frozenset(chosen(GROUPS, 0.3, seed)) for seed in range(10)}) > 5
+
+
+def by_name(groups: list[str], fraction: float, seed: int = 0) -> set[str]:
+    mask = held_out_by_name(groups, fraction, seed)
+    return {group for group, held in zip(groups, mask, strict=True) if held}
+
+
+def test_a_group_that_is_held_out_by_its_name_stays_so_whatever_comes() -> None:
+    """The rank among others does not matter, where one of ten becomes two of twenty."""
+    cells = [f"cell{number}" for number in range(400)]
+    for fraction in (0.1, 0.3):
+        out = by_name(cells, fraction)
+        assert len(out) == pytest.approx(400 * fraction, rel=0.25)
+        assert all(by_name(cells[:count], fraction) == out & set(cells[:count]) for count in (50, 100, 399))
+        assert out == chosen(cells, len(out) / 400)
+    assert by_name(cells, 0.1) < by_name(cells, 0.3)
+    assert by_name(cells, 0.1) != by_name(cells, 0.1, seed=1)
+
+
+def test_a_split_by_name_that_parts_nothing_is_refused() -> None:
+    with pytest.raises(RecipeError, match=r"holds nothing out.*none of 1 group"):
+        held_out_by_name(["a"], 1e-9, 0)
+    with pytest.raises(RecipeError, match="nothing to train on"):
+        held_out_by_name(["a"], 1 - 1e-9, 0)
 
 
 def test_numbers_are_groups_as_their_text_is() -> None:
