@@ -14,7 +14,7 @@ import os
 import stat
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,9 @@ class SharedArray:
     def __init__(self, name: str, shape: tuple[int, ...], dtype: str, fill: Fill) -> None:
         size = int(np.prod(shape)) * np.dtype(dtype).itemsize
         folders = [_private(parent) for parent in _parents()]
-        with _locked(folders[-1] / "lock"):
+        with ExitStack() as locks:
+            for folder in folders:  # processes may share the one and not the other
+                locks.enter_context(_locked(folder / "lock"))
             opened = next((one for folder in folders if (one := _existing(folder / name, size)) is not None), None)
             if opened is None:
                 _sweep(folders)
@@ -64,8 +66,10 @@ class SharedArray:
 
 
 def _parents() -> list[Path]:
-    temporary = Path(tempfile.gettempdir())
-    return [MEMORY, temporary] if MEMORY.is_dir() and os.access(MEMORY, os.W_OK) else [temporary]
+    temporary = Path(tempfile.gettempdir()).resolve()
+    if MEMORY.is_dir() and os.access(MEMORY, os.W_OK):
+        return list(dict.fromkeys((MEMORY.resolve(), temporary)))
+    return [temporary]
 
 
 def _private(parent: Path) -> Path:

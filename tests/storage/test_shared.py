@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -101,10 +102,15 @@ def test_nobody_else_can_look_inside_and_nobody_can_write(folders: tuple[Path, P
             one.array[0] = 1
 
 
-def test_processes_share_it_while_one_of_them_lives(folders: tuple[Path, Path]) -> None:
+@pytest.mark.parametrize("temporary", ["of both", "of its own"])
+def test_processes_share_it_while_one_of_them_lives(folders: tuple[Path, Path], temporary: str, tmp_path: Path) -> None:
+    """Jobs of one machine may have temporary folders of their own."""
+    own = tmp_path / "own"
+    own.mkdir()
     maker = process(folders)
     assert said(maker) == "fills"
-    other = process(folders)
+    other = process(folders if temporary == "of both" else (folders[0], own / "tmp"))
+    time.sleep(0.5)  # it waits, or fails
     tell(maker)
     total = str(sum(range(700)))
     assert said(maker) == said(other) == total
@@ -194,3 +200,11 @@ def test_a_copy_that_its_last_user_just_removes_is_not_taken(
     with SharedArray("numbers", (5,), "uint8", numbers) as second:
         assert copies(folders) == ["numbers"]
         assert second.array.sum() == 10
+
+
+def test_memory_may_be_the_temporary_folder_too(folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    link = folders[0].parent.with_name("link")
+    link.symlink_to(folders[0].parent)
+    monkeypatch.setattr("tempfile.tempdir", str(link))
+    with SharedArray("numbers", (3,), "uint8", numbers) as one:
+        assert one.path.parent.parent == folders[0].parent.resolve()

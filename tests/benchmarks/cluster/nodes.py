@@ -1,4 +1,4 @@
-"""Machines that are network namespaces of this one, with addresses, host names and /local folders of their own.
+"""Machines that are network namespaces of this one, with addresses, host names, /dev/shm and `local` of their own.
 
 What is written below the folder of the network is seen by all of them, as on a shared file system; what they write
 below its `local` only by themselves.  Whoever is outside is 10.77.0.254 on their bridge; nobody else reaches them.
@@ -20,7 +20,7 @@ OUTSIDE = "10.77.0.254"
 ADDRESSES = {"distgan-head": "10.77.0.1", "distgan-a": "10.77.0.2", "distgan-b": "10.77.0.3"}
 TRIES = 4
 STOP_SECONDS = 10.0
-ENTER = 'hostname "$1"; mount --bind "$2" "$3"; shift 3; exec "$@"'
+ENTER = 'hostname "$1"; mount --bind "$2/shm" /dev/shm; mount --bind "$2" "$3"; shift 3; exec "$@"'
 BINARIES = Path(sys.executable).parent
 
 
@@ -32,7 +32,7 @@ class Machine:
         self.local = folder / "local"
         self._own, self._log = folder / name, folder / f"{name}.log"
         self._environment = {**environment, "TMPDIR": str(self.local)}
-        self._own.mkdir()
+        (self._own / "shm").mkdir(parents=True)
 
     def command(self, words: Sequence[str | Path]) -> list[str]:
         """The words, so that they run there."""
