@@ -37,7 +37,7 @@ def search(folder: Path, trials: dict[tuple[str, int], list[float]]) -> None:
         trial = run(folder / "trials" / f"{number:04d}", spreads)
         (trial / "trial.json").write_text(json.dumps({"point": {"method.name": family, "run.seed": seed}}))
         (trial / "result.json").write_text("{}")
-    recipe = {"method": {"name": "lsgan"}, "run": {"seed": 0}}
+    recipe = {"method": {"name": "lsgan"}, "run": {"images": 100}}
     (folder / "search.json").write_text(json.dumps({"recipe": recipe}))
 
 
@@ -89,13 +89,20 @@ def test_samples_that_are_copies_are_a_collapse_however_far_apart(tmp_path: Path
 
 def test_the_table_has_the_kinds_of_features_that_are_asked_for(tmp_path: Path) -> None:
     row = {"found": 24, "of": 32, "chance": 0.2, "compounds": 0.7}
-    found = [{"features": name, "rule": rule} | row for name in ("counted", "pooled, tvn") for rule in ("NSC", "NSCB")]
-    (tmp_path / "lsgan").mkdir()
-    (tmp_path / "lsgan" / "score.json").write_text(json.dumps({"mechanisms found": found}))
-    drawn = only(mechanisms(asked(tmp_path, scores={"LSGAN": str(tmp_path / "lsgan")})))
-    assert [(one["features"], one["rule"], one["share"]) for one in drawn.numbers] == [
-        ("pooled, tvn", "NSC", 0.75),
-        ("pooled, tvn", "NSCB", 0.75),
+    kinds = ("counted", "intensity", "pooled, tvn")
+    found = [{"features": name, "rule": rule} | row for name in kinds for rule in ("NSC", "NSCB")]
+    for name in ("lsgan", "dcgan"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "score.json").write_text(json.dumps({"mechanisms found": found}))
+    scores = {name.upper(): str(tmp_path / name) for name in ("lsgan", "dcgan")}
+    drawn = only(mechanisms(asked(tmp_path, scores=scores)))
+    assert [(one["model"], one["features"], one["rule"], one["share"]) for one in drawn.numbers] == [
+        ("LSGAN", "pooled, tvn", "NSC", 0.75),
+        ("LSGAN", "pooled, tvn", "NSCB", 0.75),
+        ("DCGAN", "pooled, tvn", "NSC", 0.75),
+        ("DCGAN", "pooled, tvn", "NSCB", 0.75),
+        ("", "intensity", "NSC", 0.75),  # once, for it is the same of every model
+        ("", "intensity", "NSCB", 0.75),
     ]
     with pytest.raises(MissingError, match="no score"):
         list(mechanisms(asked(tmp_path, scores={"VAE": str(tmp_path / "vae")})))
@@ -105,5 +112,5 @@ def test_samples_stand_a_row_for_each_model(finished: Path, tmp_path: Path) -> N
     drawn = only(samples(asked(tmp_path, models={"one": str(finished / "model"), "other": str(finished / "model")})))
     assert [row["model"] for row in drawn.numbers] == ["one", "other"]
     assert drawn.numbers[0]["deviation"] > 0
-    assert len(drawn.figure.axes) == 2
+    assert [axis.texts[0].get_text() for axis in drawn.figure.axes[::2]] == ["one", "other"]
     assert f"first {SHOWN} images" in drawn.caption

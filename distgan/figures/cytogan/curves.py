@@ -114,9 +114,9 @@ def _trials(search: Path) -> Iterator[tuple[str, int, Path]]:
     for folder in sorted(search.glob("trials/*")):
         if (folder / "result.json").exists():
             point = json.loads((folder / "trial.json").read_text(encoding="utf-8"))["point"]
-            name = point.get("method.name", recipe["method"]["name"])
-            penalty = recipe["method"].get("penalty") if "method.name" not in point else 0
-            yield f"{name} with a penalty" if penalty else name, point.get("run.seed", recipe["run"]["seed"]), folder
+            method = recipe["method"] | {key.removeprefix("method."): value for key, value in point.items()}
+            family = f"{method['name']} with a penalty" if method.get("penalty") else method["name"]
+            yield family, point.get("run.seed", 0), folder
 
 
 def _line(rows: Sequence[Mapping[str, Any]], metric: str) -> tuple[list[int], list[float]]:

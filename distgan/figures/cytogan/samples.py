@@ -27,14 +27,13 @@ def samples(asked: Asked) -> Iterator[Drawn]:
         images = store.read(np.asarray(spread(len(store.obs), SHOWN)))
         rows = {"real": to_unit_range(images, model.value_range).numpy(), **rows}
         sources |= {"real": store.digest}
-    drawn = figure(8.4, 0.66 * len(rows) + 0.2)
-    axes = np.atleast_1d(drawn.subplots(len(rows), 1))
-    for axis, (name, images) in zip(axes, rows.items(), strict=True):
+    drawn = figure(9.0, 0.66 * len(rows) + 0.2)
+    axes = drawn.subplots(len(rows), 2, width_ratios=(1.2, SHOWN), squeeze=False)
+    for (label, axis), (name, images) in zip(axes, rows.items(), strict=True):
+        label.text(1, 0.5, name, fontsize=7, ha="right", va="center")
         axis.imshow(plots.montage(images, SHOWN, 2), interpolation="nearest")
-        axis.set_xticks([])
-        axis.set_yticks([])
-        axis.spines[:].set_visible(False)
-        axis.set_ylabel(name, fontsize=7, rotation=0, ha="right", va="center")
+        label.set_axis_off()
+        axis.set_axis_off()
     numbers = [
         {
             "model": name,
