@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -10,7 +9,6 @@ from torch import Tensor
 from distgan.cells import CellMethod
 from distgan.method import Batch, Method
 from storage.errors import RecipeError
-from storage.sampler import Indices
 
 BATCH = 64
 
@@ -26,15 +24,10 @@ def as_cells(method: Method) -> CellMethod:
     )
 
 
-def some(batch: Batch, part: slice | Tensor) -> Batch:
-    """A part of a batch, with the columns that come along."""
-    return Batch(batch.images[part], {name: values[part] for name, values in batch.columns.items()})
-
-
 def parts(batch: Batch) -> Iterator[Batch]:
     """The batch in parts of at most BATCH cells."""
     for start in range(0, len(batch), BATCH):
-        yield some(batch, slice(start, start + BATCH))
+        yield batch.part(slice(start, start + BATCH))
 
 
 @torch.no_grad()
@@ -69,8 +62,3 @@ def names_of(cells: CellMethod, channels: tuple[int, ...]) -> list[str]:
     """The names of these channels."""
     known = cells.sample.channels or tuple(map(str, range(cells.sample.shape[0])))
     return [known[channel] for channel in channels]
-
-
-def evenly(rows: Indices, count: int) -> Indices:
-    """At most so many of the rows, evenly taken."""
-    return rows[np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(np.int64)]

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
-from distgan.cell_measures import as_cells, evenly, names_of
+from distgan.cell_measures import as_cells, names_of
 from distgan.cells import CellMethod
 from distgan.data import choose
 from distgan.image_sets import is_model
 from distgan.inference.reconstruct import training_rows
-from distgan.inference.told import samples_of
+from distgan.inference.told import evenly, samples_of
 from distgan.method import Batch
 from distgan.metrics.algebra import interval
 from distgan.model import Model, load_model

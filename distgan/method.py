@@ -52,6 +52,11 @@ class Batch:
     def __len__(self) -> int:
         return len(self.images)
 
+    def part(self, rows: slice | Tensor) -> "Batch":
+        """Some of the images, with all that is known of them."""
+        columns, labels = ({name: of[rows] for name, of in known.items()} for known in (self.columns, self.labels))
+        return Batch(self.images[rows], columns, labels, None if self.companions is None else self.companions[rows])
+
 
 @dataclass(frozen=True)
 class Step:

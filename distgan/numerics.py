@@ -5,6 +5,8 @@ torch or another processor. A run that goes on elsewhere is told so, or refused 
 """
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,17 @@ from storage.errors import DataError
 LOGGER = logging.getLogger(__name__)
 Fingerprint = dict[str, Any]
 """JSON values by name."""
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Within, torch computes on one thread, for the number changes bits."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def fingerprint(config: AnyRun, device: torch.device) -> Fingerprint:

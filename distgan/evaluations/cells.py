@@ -21,7 +21,7 @@ from scipy.stats import kstest
 from torch import Tensor
 
 from distgan import plots
-from distgan.cell_measures import as_cells, correlations, parts, some
+from distgan.cell_measures import as_cells, correlations, parts
 from distgan.cells import CellMethod
 from distgan.data import Feed
 from distgan.evaluation import Evaluation, Sets
@@ -94,7 +94,7 @@ class CellsEvaluation(Evaluation):
 
     def figures(self, method: Method, images_seen: int) -> dict[str, Figure]:
         """Cells, what the method makes of them, and structures predicted from their shapes."""
-        cells, batch = as_cells(method), some(self.batches[""], slice(SHOWN))
+        cells, batch = as_cells(method), self.batches[""].part(slice(SHOWN))
         seen = _seen(cells, batch)
         panels = {f"real, {self.title}": cells.light(batch.images)}
         panels[f"made again, {images_seen:,} images seen"] = cells.light(seen.again)

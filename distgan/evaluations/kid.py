@@ -104,11 +104,7 @@ class KidEvaluation(Evaluation):
 
     @torch.no_grad()
     def _batch(self, method: Method, shard: int) -> Tensor:
-        part = slice(shard * BATCH, (shard + 1) * BATCH)
-        columns, labels = (
-            {name: of[part] for name, of in known.items()} for known in (self.real.columns, self.real.labels)
-        )
-        batch = Batch(self.real.images[part], columns, labels)
+        batch = self.real.part(slice(shard * BATCH, (shard + 1) * BATCH))
         return method.preview(Step(batch, 0, shard, seed=self.seed))
 
     def figures(self, method: Method, images_seen: int) -> dict[str, Figure]:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from distgan import plots
 from distgan.evaluation import Evaluation, Sets
-from distgan.method import Batch, Method, Step
+from distgan.method import Method, Step
 from distgan.tissue import Labelling, Pairing
 from storage.errors import RecipeError
 
@@ -67,11 +67,8 @@ class LabelsEvaluation(Evaluation):
     @torch.no_grad()
     def _made(self, method: Method, count: int) -> Iterator[tuple[Tensor | None, Tensor]]:
         for shard, start in enumerate(range(0, count, BATCH)):
-            part = slice(start, min(start + BATCH, count))
-            columns, labels = (
-                {name: of[part] for name, of in known.items()} for known in (self.real.columns, self.real.labels)
-            )
-            step = Step(Batch(self.real.images[part], columns, labels), 0, shard, seed=self.sets.seed)
+            batch = self.real.part(slice(start, min(start + BATCH, count)))
+            step = Step(batch, 0, shard, seed=self.sets.seed)
             yield made_of(method, step)
 
 

@@ -67,7 +67,7 @@ class ReconstructionEvaluation(Evaluation):
 
     def figures(self, method: Method, images_seen: int) -> dict[str, Figure]:
         """Images beside what the method makes of them."""
-        batch = _part(self.batches[""], slice(SHOWN))
+        batch = self.batches[""].part(slice(SHOWN))
         made = reconstructed(method, batch)
         panels = {f"made again, {images_seen:,} images seen": made, f"real, {self.title}": batch.images}
         return {
@@ -95,7 +95,7 @@ def reconstructed(method: Method, batch: Batch) -> Tensor:
             "Take it out, or choose autoencoder, vae, bigan or began",
         )
     starts = range(0, len(batch), BATCH)
-    return torch.cat([method.reconstruction(_part(batch, slice(start, start + BATCH))) for start in starts])
+    return torch.cat([method.reconstruction(batch.part(slice(start, start + BATCH))) for start in starts])
 
 
 def psnr(error: float) -> float:
@@ -105,7 +105,3 @@ def psnr(error: float) -> float:
     20.0
     """
     return 10 * math.log10(4 / error) if error else math.inf
-
-
-def _part(batch: Batch, part: slice) -> Batch:
-    return Batch(batch.images[part], {name: values[part] for name, values in batch.columns.items()})

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from distgan.evaluation import Evaluation, Sets
-from distgan.method import Batch, Method, Step
+from distgan.method import Method, Step
 from distgan.metrics.two_sample import Made, Scores, Test, drawn_from, two_sample
 
 STEPS, WIDTH, SPLITS, PASSES, BATCH = 200, 8, 2, 2, 32
@@ -64,10 +64,7 @@ class TwoSampleEvaluation(Evaluation):
         def draw(count: int, number: int) -> Tensor:
             half = torch.arange(number % 2, len(shown), 2, device=shown.images.device)
             rows = half[(torch.arange(count) + number // 2 * count) % len(half)]
-            columns = {name: values[rows] for name, values in shown.columns.items()}
-            labels = {name: values[rows] for name, values in shown.labels.items()}
-            batch = Batch(shown.images[rows], columns, labels)
-            return method.preview(Step(batch, 0, number, seed=self.sets.seed))
+            return method.preview(Step(shown.part(rows), 0, number, seed=self.sets.seed))
 
         return draw
 

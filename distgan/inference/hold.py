@@ -19,7 +19,7 @@ from distgan.data import from_unit_range
 from distgan.inference.reconstruct import held_out_rows
 from distgan.inference.red import panels, red_first
 from distgan.inference.sample import SUFFIXES
-from distgan.inference.told import samples_of
+from distgan.inference.told import evenly, samples_of
 from distgan.method import Batch, Step
 from distgan.model import Model
 from storage.datasets import Progress
@@ -106,7 +106,7 @@ def look_alikes(model: Model, store: PatchStore) -> list[dict[str, Any]]:
     for kind, own in of.items():
         if len(own) < 2:
             continue
-        images = samples_of(model, store, own[np.linspace(0, len(own) - 1, min(COMPARED, len(own))).astype(int)]).images
+        images = samples_of(model, store, evenly(own, COMPARED)).images
         red = _apart(images[:, 0]).fill_diagonal_(torch.inf)
         nearest = red.argmin(1)
         for number, name in enumerate(channels[1:], 1):

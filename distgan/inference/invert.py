@@ -216,8 +216,7 @@ def pairs_of(method: Decoding, prior: Prior, some: Batch) -> Callable[[Step], tu
 
     def pair(step: Step) -> tuple[Tensor, Tensor]:
         chosen = (step.uniform("told", PAIRS) * len(some)).long()
-        told = Batch(some.images[chosen], {name: values[chosen] for name, values in some.columns.items()})
         codes = prior.drawn(step, "pairs", PAIRS)
-        return codes, method.decoded(codes, told)
+        return codes, method.decoded(codes, some.part(chosen))
 
     return pair

@@ -31,6 +31,7 @@ from distgan.inference.red import Reds, panels, red_first, reds_of
 from distgan.inference.told import samples_of
 from distgan.method import Batch, Step
 from distgan.model import Model
+from distgan.numerics import one_thread
 from storage.datasets import Progress
 from storage.durable import disk_errors, require_nothing, write_file
 from storage.made import write_images
@@ -61,15 +62,11 @@ def put_proteins(
     require_nothing(out)
     method = red_first(model, "integrate")
     batch = samples_of(model, store, rows)
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)  # the number changes bits
-    try:
+    with one_thread():
         found = reds_of(method, batch.images[:, :1], rows, search, progress)
         cells = torch.stack(
             [_drawn(method, code, row, draws, seed) for code, row in zip(found.codes, rows, strict=True)]
         )
-    finally:
-        torch.set_num_threads(before)
     made = cells.clone()
     cells[:, :, 0] = batch.images[:, None, 0]
     table = _table(model, method, store, rows, batch, found, made)

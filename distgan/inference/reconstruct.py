@@ -28,8 +28,9 @@ from distgan import latent_plots
 from distgan.codes import Prior
 from distgan.data import choose, from_unit_range, open_store
 from distgan.inference.invert import Codes, Inverter, Search
-from distgan.inference.told import samples_of
+from distgan.inference.told import evenly, samples_of
 from distgan.model import Model
+from distgan.numerics import one_thread
 from storage.datasets import Progress
 from storage.durable import disk_errors, write_file
 from storage.embeddings import KIND, EmbeddingArrays, EmbeddingStore, Features
@@ -90,14 +91,10 @@ def reconstruct(
     train_store, train = training_rows(model, store)
     rows = held_out_rows(model, store, count)
     classes = np.asarray([str(value) for value in column_values(store.obs, by)])[rows] if by else None
-    some = samples_of(model, train_store, train[np.linspace(0, len(train) - 1, min(TOLD, len(train))).astype(int)])
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)  # the number changes bits
-    try:
+    some = samples_of(model, train_store, evenly(train, TOLD))
+    with one_thread():
         inverter = Inverter(model, search, some, progress)
         codes = _codes(inverter, model, store, rows, out / "codes.zarr", progress)
-    finally:
-        torch.set_num_threads(before)
     compared = _compared(inverter, model, store, rows, codes, train_store, train)
     summary = _summary(compared, inverter.prior, search, classes, by)
     _write(inverter, model, store, codes, compared, train_store, summary, out)
@@ -117,9 +114,7 @@ def held_out_rows(model: Model, store: PatchStore, count: int | None) -> Indices
     if store.digest == model.card["patch_store"]:
         held_out = choose(store, model.config.data).held_out
         rows = held_out if len(held_out) else rows
-    if count is None or count >= len(rows):
-        return rows
-    return rows[np.linspace(0, len(rows) - 1, count).astype(np.int64)]
+    return rows if count is None else evenly(rows, count)
 
 
 def _codes(

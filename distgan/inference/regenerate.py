@@ -15,11 +15,11 @@ import torch
 from torch import Tensor
 
 from distgan import latent_plots
-from distgan.cell_measures import evenly, names_of, psnrs
+from distgan.cell_measures import names_of, psnrs
 from distgan.cells import CellMethod
 from distgan.csv_table import as_csv
 from distgan.inference.reconstruct import training_rows
-from distgan.inference.told import samples_of
+from distgan.inference.told import evenly, samples_of
 from distgan.inference.traverse import cell_method
 from distgan.method import Batch
 from distgan.model import Model

@@ -13,6 +13,11 @@ from storage.errors import RecipeError
 from storage.patches import PatchStore
 
 
+def evenly(rows: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """At most so many of the rows, evenly taken."""
+    return rows[np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(np.int64)]
+
+
 def samples_of(model: Model, store: PatchStore, rows: Sequence[int] | NDArray[np.int64]) -> Batch:
     """These samples of a store, in the order in which they are named, and what the model is told of them.
 
