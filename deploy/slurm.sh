@@ -49,7 +49,7 @@ node() { # what each node runs: Ray, until USR2
 srun --cpus-per-task="$SLURM_CPUS_PER_TASK" bash -c "$(declare -f node); node $head $port" &
 nodes=$!
 end_nodes() { kill -USR2 "$nodes" 2>/dev/null && wait "$nodes" || true; }
-stop() { wanted=yes; [ -z "$driver" ] || kill -USR1 "$driver" 2>/dev/null || true; }
+stop() { wanted=yes interrupted=yes; [ -z "$driver" ] || kill -USR1 "$driver" 2>/dev/null || true; }
 wanted='' driver=''
 trap stop USR1 TERM
 
@@ -75,8 +75,8 @@ if [ -z "$wanted" ]; then
     distgan "$@" &
     driver=$!
     [ -z "$wanted" ] || stop
-    # A signal to this script interrupts `wait`, not the driver.
-    while code=0; wait "$driver" || code=$?; [ "$code" -gt 128 ] && kill -0 "$driver" 2>/dev/null; do :; done
+    # A signal to this script interrupts `wait`, not the driver, whose own status is kept for the next `wait`.
+    while code=0 interrupted=''; wait "$driver" || code=$?; [ -n "$interrupted" ]; do :; done
 fi
 end_nodes
 
