@@ -16,12 +16,12 @@ from typing import Any
 from cluster.hangs import hangs_ended
 from cluster.home import Home
 from cluster.messages import warnings_kept
-from distgan.checkpoint import Checkpoints
-from distgan.config import AnyRun, config_from_tables
-from distgan.distributed import Group, PeerLost
-from distgan.follower import Follower
-from distgan.pulse import last_pulse
-from distgan.running import run
+from distgan.config.run_config import AnyRun, config_from_tables
+from distgan.engine.checkpoint import Checkpoints
+from distgan.engine.distributed import Group, PeerLost
+from distgan.engine.running import run
+from distgan.monitoring.follower import Follower
+from distgan.monitoring.pulse import last_pulse
 from storage.errors import DistganError, InternalError, InterruptedRun, ServiceError
 
 ATTEMPTS_WITHOUT_PROGRESS = 3

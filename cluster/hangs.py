@@ -17,8 +17,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from distgan.distributed import Group
-from distgan.pulse import PULSES, last_pulse
+from distgan.engine.distributed import Group
+from distgan.monitoring.pulse import PULSES, last_pulse
 
 HANGS_SECONDS = 45.0
 """A worker may pause for half a minute; then it hangs, and is named within a minute."""

@@ -21,6 +21,7 @@ from typing import Any
 
 from cluster.home import Home
 from cluster.session import check_version, package_folders, set_environment
+from cluster.tracking import shown
 from storage.errors import DistganError, MissingError, RecipeError, ServiceError, error_from_dict
 from storage.names import safe_name
 
@@ -62,7 +63,7 @@ class Jobs:
         """Raises ServiceError: nobody answers there, it refuses our token, or its Ray is one we refuse."""
         given = address or os.environ.get("RAY_API_SERVER_ADDRESS") or os.environ.get("RAY_ADDRESS") or DEFAULT
         set_environment(home, joining=True)
-        self.address = given
+        self.address = shown(given)
         with self._asking():
             from ray.job_submission import JobSubmissionClient
 
@@ -70,7 +71,7 @@ class Jobs:
                 logging.getLogger(f"ray.{talkative}").setLevel(logging.WARNING)
             os.environ["RAY_API_SERVER_ADDRESS"] = given  # Ray would take RAY_ADDRESS before what it is told
             self._client = JobSubmissionClient(given)
-            check_version(str(self._client._server_ray_version), f"the cluster at {given}")
+            check_version(str(self._client._server_ray_version), f"the cluster at {self.address}")
 
     def submit(self, command: Sequence[str], recipe: Path | None = None) -> Job:
         """Submit a command of distgan, and wait until the cluster has looked whether all is there.
@@ -168,7 +169,7 @@ class Jobs:
             import ray
             from aiohttp import ClientError
 
-            text = " ".join(str(error).split())[:300]
+            text = shown(" ".join(str(error).split())[:300])
             if isinstance(error, ray.exceptions.AuthenticationError):
                 raise ServiceError(
                     f"the cluster at {self.address} refuses our token",

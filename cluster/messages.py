@@ -8,7 +8,7 @@ import logging
 from collections.abc import Iterator
 from pathlib import Path
 
-from distgan.follower import Follower
+from distgan.monitoring.follower import Follower
 
 WARNINGS = "warnings.log"
 OTHERS_WARNINGS = "warnings-{}.log"

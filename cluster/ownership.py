@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from distgan.pulse import STOP
+from distgan.monitoring.pulse import STOP
 from storage.errors import RecipeError, ServiceError
 
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)

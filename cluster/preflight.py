@@ -9,7 +9,7 @@ from cluster.home import Home
 from cluster.jobs import SUBMITTED_FROM
 from cluster.session import check_resources, joined
 from cluster.tracking import answering, connect
-from distgan.config import AnyRun
+from distgan.config.run_config import AnyRun
 from storage.errors import MissingError, RecipeError
 
 

@@ -27,13 +27,13 @@ from cluster.card import headline, numbers
 from cluster.home import Home
 from cluster.registry import Version, find, list_versions, resolve
 from cluster.tracking import answering, connect
-from distgan.data import Feed, choose, counted, known_of, open_store, sample_of
-from distgan.distributed import Group
+from distgan.data.batches import Feed, choose, counted, known_of, open_store, sample_of
+from distgan.engine.distributed import Group
+from distgan.engine.task import Task
 from distgan.evaluation import Evaluation, Sets
 from distgan.evaluations import load_evaluation
 from distgan.evaluations.kid import FEATURES
 from distgan.model import KIND, Model, load_model
-from distgan.task import Task
 from storage.errors import DistganError, GateError, RecipeError
 from storage.leakage import leaks
 from storage.manifest import read_manifest

@@ -15,8 +15,8 @@ from typing import Any
 
 from cluster import card
 from cluster.home import Home
-from cluster.tracking import answering, connect
-from distgan.config import AnyRun, config_from_tables
+from cluster.tracking import answering, connect, shown
+from distgan.config.run_config import AnyRun, config_from_tables
 from distgan.model import CARD, KIND
 from storage.durable import staged
 from storage.errors import DataError, MissingError, RecipeError, ServiceError
@@ -129,7 +129,7 @@ def find(home: Home, address: str) -> Version:
         listed = ", ".join(f"{one.address} {' '.join(f'@{a}' for a in one.aliases)}".strip() for one in known[:10])
         raise MissingError(
             f"there is no model {address!r}",
-            f"the registry of {home.tracking_uri} holds {listed or 'none'}",
+            f"the registry of {shown(home.tracking_uri)} holds {listed or 'none'}",
             "Write models:/NAME@ALIAS, models:/NAME/VERSION, or the path of a model folder",
         )
     return found[0]

@@ -9,14 +9,12 @@ from typing import Any
 from cluster.home import Home
 from cluster.ownership import is_owned
 from cluster.registry import list_versions, register
-from cluster.tracking import SHIPPED, Delivery, answering, connect
-from distgan.checkpoint import Checkpoints
-from distgan.config import config_from_tables
+from cluster.tracking import RECIPE, SHIPPED, Delivery, answering, connect
+from distgan.config.run_config import config_from_tables
+from distgan.engine.checkpoint import Checkpoints
 from distgan.model import KIND
-from distgan.tracking import read_lines
+from distgan.monitoring.tracking import read_lines
 from storage.manifest import read_manifest
-
-RECIPE = "recipe.json"
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from cluster.home import Home
-from distgan.config import AnyRun
+from distgan.config.run_config import AnyRun
 from storage.errors import RecipeError, ServiceError
 
 PACKAGES = ("storage", "distgan", "cluster", "tune")

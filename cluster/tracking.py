@@ -18,14 +18,18 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from cluster.home import Home
-from distgan.checkpoint import Checkpoints
-from distgan.tracking import PARAMS, read_lines
+from cluster.provenance import PROVENANCE, entities
+from distgan.engine.checkpoint import Checkpoints
+from distgan.monitoring.tracking import PARAMS, read_lines
 from storage.errors import ServiceError
 
 EXPERIMENT = "distgan"
 SHIPPED = "distgan.shipped_images"
 PARENT = "mlflow.parentRunId"
 RUN_FILE = "mlflow_run"
+RECIPE = "recipe.json"
+REVISION = "mlflow.source.git.commit"
+"""MLflow's own tag, which its pages show."""
 
 
 class MlflowTracker:
@@ -88,6 +92,8 @@ class Delivery:
             if committed == 0 or committed <= self.cursor:
                 return
             tracker.params(json.loads((self.folder / PARAMS).read_text(encoding="utf-8")))
+            if self.cursor < 0:
+                self._describe(tracker)
             points: dict[int, dict[str, float]] = {}
             times: dict[int, float] = {}
             for line in read_lines(self.folder):
@@ -112,6 +118,16 @@ class Delivery:
         """Mark the run FINISHED, FAILED or KILLED."""
         with contextlib.suppress(ServiceError), answering(self.home):
             self._connected().client.set_terminated(self._connected().run_id, status)
+
+    def _describe(self, tracker: MlflowTracker) -> None:
+        """The recipe, and what the run was made with; a second time changes nothing."""
+        for name in (RECIPE, PROVENANCE):
+            if (self.folder / name).exists():
+                tracker.artifact(self.folder / name)
+        if (self.folder / PROVENANCE).exists():
+            found = json.loads((self.folder / PROVENANCE).read_text(encoding="utf-8"))
+            tracker.client.set_tag(tracker.run_id, REVISION, found["revision"])
+            tracker.client.log_inputs(tracker.run_id, entities(found))
 
     @property
     def run_id(self) -> str:
@@ -149,7 +165,7 @@ def answering(home: Home) -> Iterator[None]:
 
 def shown(text: str) -> str:
     """A text as it may be told: without the names and passwords of addresses in it."""
-    return re.sub(r"://[^/@\s]+@", "://", text)
+    return re.sub(r"://[^/\s]*@", "://", text)
 
 
 def _meaning(said: str, code: str, found: str) -> tuple[str, str, str]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from shutil import rmtree
 
+from cluster import provenance
 from cluster.attempts import LOST, attempts_file, fit, lost_workers
 from cluster.home import Home
 from cluster.messages import NewWarnings
@@ -17,14 +18,14 @@ from cluster.ownership import owned, stopping_at_signals
 from cluster.registry import Version, register, with_models
 from cluster.session import package_folders, session
 from cluster.tracking import Delivery
-from distgan.checkpoint import Checkpoints
-from distgan.config import AnyRun, config_from_tables
-from distgan.data import choose, open_store
-from distgan.follower import Follower
-from distgan.pulse import PULSES, STOP
-from distgan.resume import changed
-from distgan.running import write_recipe
-from distgan.tracking import Latest, final_metrics
+from distgan.config.run_config import AnyRun, config_from_tables
+from distgan.data.batches import choose, open_store
+from distgan.engine.checkpoint import Checkpoints
+from distgan.engine.resume import changed
+from distgan.engine.running import write_recipe
+from distgan.monitoring.follower import Follower
+from distgan.monitoring.pulse import PULSES, STOP
+from distgan.monitoring.tracking import Latest, final_metrics
 from storage.errors import InterruptedRun, RecipeError, ServiceError, error_from_dict
 
 LOGGER = logging.getLogger(__name__)
@@ -76,6 +77,7 @@ def train(config: AnyRun, home: Home, *, resume: bool, watch: Watch, strict: boo
 
 def _train(config: AnyRun, home: Home, folder: Path, delivery: Delivery, watch: Watch, *, strict: bool) -> None:
     write_recipe(folder, config)
+    provenance.note(folder, config)
     delivery.try_deliver()
     try:
         _fit(config, home, folder, delivery, watch, strict=strict)

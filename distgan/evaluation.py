@@ -10,9 +10,9 @@ from typing import Any, ClassVar
 
 from matplotlib.figure import Figure
 
-from distgan.data import Feed
+from distgan.config.sections import Detection
+from distgan.data.batches import Feed
 from distgan.method import Method, Sample
-from distgan.sections import Detection
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ from typing import Any
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
-from distgan.config import AnyRun, config_from_tables
+from distgan.config.run_config import AnyRun, config_from_tables
+from distgan.engine.trainer import Trainer
 from distgan.method import Method, Sample, build
 from distgan.methods import load_method
-from distgan.trainer import Trainer
 from storage.errors import DataError, RecipeError
 from storage.manifest import check_digests, committed, read_manifest
 from storage.patches import PatchStore

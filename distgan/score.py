@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 from matplotlib.figure import Figure
 
-from distgan.sections import Section
+from distgan.config.sections import Section
 from storage.datasets import Progress
 
 

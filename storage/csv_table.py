@@ -1,11 +1,13 @@
-"""Tables that come with a data set: CSV, plain or gzipped, with the columns that are needed."""
+"""CSV: tables that come with a data set, plain or gzipped, with the columns that are needed; and rows as bytes."""
 
 import csv
 import gzip
+import io
 import math
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from storage.errors import DataError, MissingError
 
@@ -36,6 +38,18 @@ def read_table(
             if not _is_number(row[name]):
                 raise _other(path, f"{row[name]!r} as {name}")
     return rows
+
+
+def as_csv(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] = ()) -> bytes:
+    """All rows below a header; None is empty.  columns: by default those of the first row; without either, nothing."""
+    names = list(columns or (rows[0] if rows else ()))
+    if not names:
+        return b""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue().encode()
 
 
 def _is_number(text: str) -> bool:

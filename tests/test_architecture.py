@@ -48,7 +48,7 @@ def test_storage_works_without_torch_ray_and_mlflow() -> None:
 
 
 def test_training_works_without_ray_and_mlflow() -> None:
-    found = modules_after("import distgan.running, distgan.cli")
+    found = modules_after("import distgan.engine.running, distgan.cli")
     assert "torch" in found
     assert not found & {"ray", "mlflow", "cluster", "tune"}
 
@@ -89,7 +89,7 @@ def test_tests_are_no_packages() -> None:
 @names
 def test_files_are_short(path: Path) -> None:
     lines = path.read_text(encoding="utf-8").count("\n")
-    assert lines <= (200 if path == ROOT / "distgan" / "trainer.py" else 400)
+    assert lines <= (200 if path == ROOT / "distgan" / "engine" / "trainer.py" else 400)
 
 
 @names
@@ -99,7 +99,7 @@ def test_files_are_named_after_what_is_in_them(path: Path) -> None:
 
 @pytest.mark.parametrize("name", method_names())
 def test_the_trainer_names_no_method(name: str) -> None:
-    text = (ROOT / "distgan" / "trainer.py").read_text(encoding="utf-8")
+    text = (ROOT / "distgan" / "engine" / "trainer.py").read_text(encoding="utf-8")
     assert name not in text
     assert load_method(name).__name__ not in text
 

@@ -3,8 +3,8 @@
 import logging
 from collections.abc import Sequence
 
-from distgan.pulse import STOP
-from distgan.search_sections import PAUSING
+from distgan.config.search_sections import PAUSING
+from distgan.monitoring.pulse import STOP
 from tune.catalogue import Catalogue, Trial
 from tune.searchers import Listed, make_searcher
 from tune.space import Point, Space

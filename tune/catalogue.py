@@ -19,8 +19,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from distgan.checkpoint import Checkpoints
-from distgan.tracking import read_lines
+from distgan.engine.checkpoint import Checkpoints
+from distgan.monitoring.tracking import read_lines
 from storage.durable import write_file
 from tune.space import Point
 

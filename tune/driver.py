@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable
 
-from distgan.config import AnyRun
+from distgan.config.run_config import AnyRun
 from storage.errors import ServiceError
 
 

@@ -15,8 +15,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from distgan.search_sections import Domain, Tune, Value
-from distgan.terminal import table
+from distgan.config.search_sections import Domain, Tune, Value
+from distgan.monitoring.terminal import table
 from tune.catalogue import Catalogue, Trial, committed_images
 from tune.intervals import expanded_percentiles
 from tune.report import axis_position

@@ -11,7 +11,7 @@ from shutil import rmtree
 from typing import Any
 
 from cluster.home import Home
-from distgan.pulse import STOP
+from distgan.monitoring.pulse import STOP
 from tune.asking import Asking
 from tune.catalogue import Catalogue, Result, finite
 from tune.schedulers import make_scheduler, tell_past

@@ -10,7 +10,7 @@ from cluster.home import Home
 from cluster.ownership import is_owned
 from cluster.runs import in_mlflow
 from cluster.tracking import Delivery
-from distgan.config import config_from_tables, flat_keys
+from distgan.config.run_config import config_from_tables, flat_keys
 from tune.catalogue import Catalogue
 from tune.fraction_results import read_results
 from tune.fraction_tracking import SweepDelivery

@@ -14,10 +14,10 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
-from distgan.csv_table import as_csv
-from distgan.fraction_sections import Fractions
-from distgan.plots import spaced
-from distgan.terminal import table
+from distgan.config.fraction_sections import Fractions
+from distgan.monitoring.terminal import table
+from distgan.plots.image_plots import spaced
+from storage.csv_table import as_csv
 from storage.durable import write_file
 from tune.fraction_results import Results
 from tune.intervals import expanded_percentiles

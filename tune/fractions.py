@@ -16,11 +16,11 @@ from cluster.home import Home
 from cluster.ownership import owned, stopping_at_signals
 from cluster.registry import with_models
 from cluster.session import joined, package_folders
-from distgan.config import AnyRun, Tables, config_from_tables, flat_keys
-from distgan.data import choose, open_store
-from distgan.fraction_sections import Fractions
-from distgan.pulse import STOP
-from distgan.terminal import say, training_progress
+from distgan.config.fraction_sections import Fractions
+from distgan.config.run_config import AnyRun, Tables, config_from_tables, flat_keys
+from distgan.data.batches import choose, open_store
+from distgan.monitoring.pulse import STOP
+from distgan.monitoring.terminal import say, training_progress
 from storage.durable import write_file
 from storage.errors import DistganError, InterruptedRun, MissingError, RecipeError, ServiceError, error_from_dict
 from tune.driver import room, watched

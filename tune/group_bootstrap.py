@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from distgan.assessment.predictions import evaluated_at, read_predictions
 from distgan.metrics.classification import measures, resamples
-from distgan.predictions import evaluated_at, read_predictions
 from tune.fraction_results import Floats, Results
 
 SAME = 1e-5

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from distgan.config import AnyRun, config_from_tables, flat_keys, set_key
-from distgan.data import choose, open_store
-from distgan.fraction_sections import FIXED, Fractions
-from distgan.sections import Data
+from distgan.config.fraction_sections import FIXED, Fractions
+from distgan.config.run_config import AnyRun, config_from_tables, flat_keys, set_key
+from distgan.config.sections import Data
+from distgan.data.batches import choose, open_store
 from storage.errors import RecipeError
 from storage.patches import PatchStore
 from storage.shares import drawn
@@ -72,7 +72,7 @@ def members_of(
     tables: of the recipe, as they were read.  resolve: names the very models that a recipe begins with.
 
     Raises RecipeError: a variant is no recipe; a share leaves a class without a sample; there are more repeats than
-    distinct subsets.  Raises what `distgan.data.choose` raises.
+    distinct subsets.  Raises what `distgan.data.batches.choose` raises.
     """
     store = open_store(config.data)
     draw = {"rule": fractions.subset, "by": group_column(config, fractions), "classes": _classes(config, fractions)}

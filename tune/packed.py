@@ -28,12 +28,12 @@ import torch
 
 from cluster.home import Home
 from cluster.messages import warnings_kept
-from distgan.config import AnyRun, config_from_tables
-from distgan.distributed import Group
+from distgan.config.run_config import AnyRun, config_from_tables
+from distgan.engine.distributed import Group
+from distgan.engine.running import run, write_recipe
 from distgan.evaluations.kid import FEATURES
 from distgan.model import CARD
-from distgan.pulse import STOP
-from distgan.running import run, write_recipe
+from distgan.monitoring.pulse import STOP
 from storage.durable import write_file
 from storage.errors import DistganError, DivergedError, InternalError, InterruptedRun
 
@@ -81,7 +81,7 @@ def train_pack(sweep: Path, names: Sequence[str]) -> None:
 def train_member(sweep: Path, name: str, tables: dict[str, Any], *, keep_all: bool) -> None:
     """Train one member from its last checkpoint, in this process, and commit its result; once and for all.
 
-    Another process that trains it is waited for.  Raises what `distgan.running.run` raises, but DivergedError.
+    Another process that trains it is waited for.  Raises what `distgan.engine.running.run` raises, but DivergedError.
     """
     folder, result = sweep / "members" / name, sweep / "results" / f"{name}.json"
     with locked(folder):
@@ -112,7 +112,7 @@ def train_member(sweep: Path, name: str, tables: dict[str, Any], *, keep_all: bo
 
 
 def train_here(config: AnyRun, folder: Path) -> None:
-    """`distgan.running.run` by this process alone, whatever it has trained before."""
+    """`distgan.engine.running.run` by this process alone, whatever it has trained before."""
     torch.use_deterministic_algorithms(mode=False)  # `run` sets what the recipe wants, and leaves it
     gpu = bool(config.run.gpus_per_worker) and torch.cuda.is_available()
     with warnings_kept(folder):

@@ -12,10 +12,10 @@ import torch
 
 from cluster.home import Home
 from cluster.registry import with_models
-from distgan.config import config_from_tables, set_key
-from distgan.distributed import Group
-from distgan.running import run
-from distgan.tracking import read_lines
+from distgan.config.run_config import config_from_tables, set_key
+from distgan.engine.distributed import Group
+from distgan.engine.running import run
+from distgan.monitoring.tracking import read_lines
 from storage.durable import write_file
 from storage.errors import DistganError, RecipeError
 from tune.catalogue import ERROR, WARMUP, Catalogue

@@ -9,7 +9,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 
-from distgan.search_sections import Direction, Domain, Value
+from distgan.config.search_sections import Direction, Domain, Value
 from tune.catalogue import Catalogue
 from tune.space import Point, Space
 

@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from distgan.search_sections import PAUSING, POPULATION, Domain
+from distgan.config.search_sections import PAUSING, POPULATION, Domain
 from storage.errors import ServiceError
 from tune.catalogue import Catalogue
 from tune.space import Space

@@ -12,9 +12,9 @@ from typing import Any
 from cluster.home import Home
 from cluster.registry import register
 from cluster.tracking import Delivery, MlflowTracker, answering, connect
-from distgan.config import flat_keys
-from distgan.csv_table import as_csv
-from distgan.search_sections import POPULATION
+from distgan.config.run_config import flat_keys
+from distgan.config.search_sections import POPULATION
+from storage.csv_table import as_csv
 from storage.durable import write_file
 from storage.errors import ServiceError
 from tune.catalogue import Catalogue, Trial

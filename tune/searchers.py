@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from distgan.search_sections import Domain, Value
+from distgan.config.search_sections import Domain, Value
 from tune.space import Point, Space
 
 Values = tuple[float, ...]

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from distgan.config import AnyRun, Tables, config_from_tables, set_key
-from distgan.search_sections import POPULATION, Domain, Tune, Value
+from distgan.config.run_config import AnyRun, Tables, config_from_tables, set_key
+from distgan.config.search_sections import POPULATION, Domain, Tune, Value
 from storage.errors import RecipeError
 
 Point = dict[str, Value]

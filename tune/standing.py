@@ -4,9 +4,9 @@ from datetime import timedelta
 from typing import Any
 
 from cluster.ownership import is_owned
-from distgan.search_sections import Tune
-from distgan.terminal import table
-from distgan.tracking import Latest
+from distgan.config.search_sections import Tune
+from distgan.monitoring.terminal import table
+from distgan.monitoring.tracking import Latest
 from tune.catalogue import Catalogue, Trial
 from tune.preview import seconds_of_trial
 from tune.searchers import make_searcher

@@ -19,11 +19,11 @@ import torch
 
 from cluster.home import Home
 from cluster.registry import with_models
-from distgan.config import AnyRun
-from distgan.distributed import Group
-from distgan.pulse import PULSES, STOP
-from distgan.running import run, write_recipe
-from distgan.search_sections import PAUSING, POPULATION, Tune
+from distgan.config.run_config import AnyRun
+from distgan.config.search_sections import PAUSING, POPULATION, Tune
+from distgan.engine.distributed import Group
+from distgan.engine.running import run, write_recipe
+from distgan.monitoring.pulse import PULSES, STOP
 from storage.errors import (
     DistganError,
     DivergedError,

@@ -9,7 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from distgan.config import config_from_tables, set_key
+from distgan.config.run_config import config_from_tables, set_key
 from distgan.evaluations.kid import FEATURES
 from distgan.model import CARD
 from storage.durable import write_file

@@ -20,15 +20,15 @@ from matplotlib.figure import Figure
 from scipy.stats import kstest
 from torch import Tensor
 
-from distgan import plots
-from distgan.cell_measures import as_cells, correlations, parts
-from distgan.cells import CellMethod
-from distgan.data import Feed
+from distgan.assessment.cell_measures import as_cells, correlations, parts
+from distgan.data.batches import Feed
 from distgan.evaluation import Evaluation, Sets
 from distgan.evaluations.reconstruction import psnr
+from distgan.families.cells import CellMethod
 from distgan.method import Batch, Method
 from distgan.metrics.baselines import logistic, majority
 from distgan.metrics.classification import Floats, accuracy, balanced_accuracy, confusion
+from distgan.plots import image_plots
 
 SHOWN = 16
 
@@ -104,7 +104,7 @@ class CellsEvaluation(Evaluation):
             title: 2 * light.flatten(2, -3).amax(2) - 1 if light.ndim > 4 else 2 * light - 1
             for title, light in panels.items()
         }
-        return {"cells": plots.side_by_side({title: one.cpu().numpy() for title, one in flat.items()}, 4)}
+        return {"cells": image_plots.side_by_side({title: one.cpu().numpy() for title, one in flat.items()}, 4)}
 
     def _some(self, feed: Feed) -> Batch:
         random = np.random.Generator(np.random.Philox(key=[self.sets.seed, 2]))

@@ -18,14 +18,14 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from distgan.classification_plots import diagnosis
-from distgan.classifier import Classifier
-from distgan.data import Feed
+from distgan.assessment.predictions import Predictions
+from distgan.data.batches import Feed
 from distgan.evaluation import Evaluation, Sets
+from distgan.families.classifier import Classifier
 from distgan.method import Method
 from distgan.metrics.baselines import design, logistic, majority
 from distgan.metrics.classification import Floats, Numbers, intervals, measures
-from distgan.predictions import Predictions
+from distgan.plots.classification_plots import diagnosis
 from storage import cuts, samples
 from storage.errors import RecipeError
 from storage.split import column_values

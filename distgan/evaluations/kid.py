@@ -18,14 +18,14 @@ from matplotlib.figure import Figure
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from distgan import plots
-from distgan.data import Feed
+from distgan.data.batches import Feed
 from distgan.evaluation import Evaluation, Sets
 from distgan.method import Batch, Method, Step
 from distgan.metrics.diversity import diversity
 from distgan.metrics.kid import FEWEST, Features, Kid, kid
+from distgan.monitoring.tracking import read_lines
 from distgan.networks.features import FeatureAutoencoder
-from distgan.tracking import read_lines
+from distgan.plots import image_plots
 from storage.durable import write_file
 from storage.errors import RecipeError
 from storage.manifest import sha256_file
@@ -110,14 +110,14 @@ class KidEvaluation(Evaluation):
     def figures(self, method: Method, images_seen: int) -> dict[str, Figure]:
         """Samples beside real images, and the distance along the run so far."""
         made, real = self._batch(method, 0).cpu().numpy(), self.real.images[:BATCH].cpu().numpy()
-        beside = plots.side_by_side({f"generated, {images_seen:,} images seen": made, self.real_title: real})
+        beside = image_plots.side_by_side({f"generated, {images_seen:,} images seen": made, self.real_title: real})
         lines = [line for line in read_lines(self.sets.folder) if "kid" in line.get("metrics", {})]
         points = {line["images_seen"]: line["metrics"] for line in lines}
         return {"samples": beside} | ({"kid": self._curve(points)} if points else {})
 
     def _curve(self, points: Mapping[int, Mapping[str, float]]) -> Figure:
         first = next(iter(points.values()))
-        return plots.distance_curve(
+        return image_plots.distance_curve(
             list(points),
             [point["kid"] for point in points.values()],
             [(point["kid_low"], point["kid_high"]) for point in points.values()],

@@ -16,10 +16,10 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from distgan import plots
 from distgan.evaluation import Evaluation, Sets
+from distgan.families.tissue import Labelling, Pairing
 from distgan.method import Method, Step
-from distgan.tissue import Labelling, Pairing
+from distgan.plots import image_plots
 from storage.errors import RecipeError
 
 BATCH, SHOWN = 16, 16
@@ -62,7 +62,7 @@ class LabelsEvaluation(Evaluation):
         images, labels = next(self._made(method, SHOWN))
         made, real = painted(images, labels), painted(self.real.images[:SHOWN], 2.0 * self.truth[:SHOWN] - 1)
         panels = {f"made, {images_seen:,} images seen": made, "real": real}
-        return {"pairs": plots.side_by_side({title: of.cpu().numpy() for title, of in panels.items()}, columns=4)}
+        return {"pairs": image_plots.side_by_side({title: of.cpu().numpy() for title, of in panels.items()}, columns=4)}
 
     @torch.no_grad()
     def _made(self, method: Method, count: int) -> Iterator[tuple[Tensor | None, Tensor]]:

@@ -14,10 +14,10 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from distgan import plots
-from distgan.data import Feed
+from distgan.data.batches import Feed
 from distgan.evaluation import Evaluation, Sets
 from distgan.method import Batch, Method
+from distgan.plots import image_plots
 from storage.errors import RecipeError
 
 BATCH = 64
@@ -70,9 +70,8 @@ class ReconstructionEvaluation(Evaluation):
         batch = self.batches[""].part(slice(SHOWN))
         made = reconstructed(method, batch)
         panels = {f"made again, {images_seen:,} images seen": made, f"real, {self.title}": batch.images}
-        return {
-            "reconstructions": plots.side_by_side({title: images.cpu().numpy() for title, images in panels.items()})
-        }
+        shown = {title: images.cpu().numpy() for title, images in panels.items()}
+        return {"reconstructions": image_plots.side_by_side(shown)}
 
     def _channels(self) -> tuple[str, ...]:
         return self.sets.sample.channels or tuple(map(str, range(self.sets.sample.shape[0])))

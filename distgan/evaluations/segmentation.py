@@ -20,11 +20,11 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from distgan import plots
-from distgan.data import Feed
+from distgan.data.batches import Feed
 from distgan.evaluation import Evaluation, Sets
+from distgan.families.tissue import Segmenting
 from distgan.method import Batch, Method
-from distgan.tissue import Segmenting
+from distgan.plots import image_plots
 from storage.errors import RecipeError
 
 BATCH, SHOWN, LEVELS = 16, 16, 64
@@ -123,7 +123,7 @@ class SegmentationEvaluation(Evaluation):
             f"found, {images_seen:,} images seen": found * 2 - 1,
         }
         shown = {title: images.cpu().numpy() for title, images in panels.items()}
-        return {"segmentation": plots.side_by_side(shown, columns=4)}
+        return {"segmentation": image_plots.side_by_side(shown, columns=4)}
 
     def _tallied(self, feed: Feed, log_odds: Callable[[Batch], Tensor]) -> dict[str, Tally]:
         tallies = {name: Tally() for name in self.names}

@@ -1,7 +1,7 @@
 """The figures of papers, ONE FILE OR FOLDER EACH, found by name: `distgan figures RECIPE`.
 
-It defines `HEADING`, `Settings`, a subclass of `distgan.figure_set.FigureSettings`, and `PARTS`, a tuple of
-`distgan.figure_set.Part`.
+It defines `HEADING`, `Settings`, a subclass of `distgan.plots.figure_set.FigureSettings`, and `PARTS`, a tuple of
+`distgan.plots.figure_set.Part`.
 """
 
 from collections.abc import Sequence
@@ -10,9 +10,9 @@ from typing import Any
 
 from pydantic import create_model
 
-from distgan.config import read_tables, validated
-from distgan.figure_set import FigureSettings
-from distgan.sections import Section
+from distgan.config.run_config import read_tables, validated
+from distgan.config.sections import Section
+from distgan.plots.figure_set import FigureSettings
 from storage.errors import RecipeError
 from storage.plugins import load_plugin, plugin_names
 

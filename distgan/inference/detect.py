@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from distgan.csv_table import as_csv
 from distgan.inference import overlays
 from distgan.inference.detector import Detector, Way
 from distgan.inference.heatmaps import Frames, heatmaps
 from distgan.inference.hits import BANDS, OURS, Hits, as_geojson, find_hits, judged, read_truth, table
 from distgan.inference.windows import starts
 from distgan.model import Model
+from storage.csv_table import as_csv
 from storage.datasets import Progress
 from storage.durable import write_file
 from storage.errors import InternalError, RecipeError

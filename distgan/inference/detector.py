@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from distgan.classifier import Classifier
-from distgan.data import to_unit_range
+from distgan.data.batches import to_unit_range
+from distgan.families.classifier import Classifier
 from distgan.inference import windows
 from distgan.method import Method
 from distgan.networks.rosette import Critic

@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor, nn
 
-from distgan.data import to_unit_range
+from distgan.data.batches import to_unit_range
 from distgan.model import Model, load_model
 from storage.datasets import Progress
 from storage.durable import require_nothing

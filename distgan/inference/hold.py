@@ -13,15 +13,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from distgan import latent_plots
 from distgan.codes import Translating
-from distgan.data import from_unit_range
+from distgan.data.batches import from_unit_range
 from distgan.inference.reconstruct import held_out_rows
 from distgan.inference.red import panels, red_first
 from distgan.inference.sample import SUFFIXES
 from distgan.inference.told import evenly, samples_of
 from distgan.method import Batch, Step
 from distgan.model import Model
+from distgan.plots import latent_plots
 from storage.datasets import Progress
 from storage.durable import disk_errors
 from storage.errors import RecipeError

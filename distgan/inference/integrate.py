@@ -7,14 +7,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from distgan import plots
-from distgan.cells import CellMethod
-from distgan.data import from_unit_range
+from distgan.data.batches import from_unit_range
+from distgan.families.cells import CellMethod
 from distgan.inference.sample import SUFFIXES
 from distgan.inference.told import samples_of
 from distgan.inference.traverse import cell_method, flat
 from distgan.method import Batch, Step
 from distgan.model import Model
+from distgan.plots import image_plots
 from storage.datasets import Progress
 from storage.durable import disk_errors
 from storage.errors import RecipeError
@@ -68,7 +68,7 @@ def integrate(
             real = cells.images.repeat_interleave(max(draws, 1), 0)[:, None]
             pictures = torch.cat([real, found], 1).flatten(0, 1)
             title = f"real, then {', '.join(method.classes)}"
-            plots.grid(flat(pictures), title, columns=1 + len(method.classes)).savefig(out)
+            image_plots.grid(flat(pictures), title, columns=1 + len(method.classes)).savefig(out)
     return tuple(found.shape)
 
 

@@ -20,16 +20,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from distgan import latent_plots
 from distgan.codes import Encoding, Prior, repeated
-from distgan.data import from_unit_range
+from distgan.data.batches import from_unit_range
 from distgan.inference.invert import Inverter, Search, decoding
+from distgan.inference.latent import lerp, slerp
 from distgan.inference.red import panels, red_first
 from distgan.inference.told import samples_of
-from distgan.latent import lerp, slerp
 from distgan.method import Batch, Step
 from distgan.metrics.red_object import areas
 from distgan.model import Model
+from distgan.plots import latent_plots
 from storage.datasets import Progress
 from storage.durable import disk_errors, require_nothing
 from storage.errors import RecipeError

@@ -17,9 +17,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from distgan.cells import CellMethod
 from distgan.codes import Decoding, Encoding, Prior, RedFirst, repeated
-from distgan.lbfgs import minimise
+from distgan.families.cells import CellMethod
+from distgan.inference.lbfgs import minimise
 from distgan.method import Batch, Step
 from distgan.model import Model
 from distgan.networks.inverse import Inverse

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from distgan.data import from_unit_range
+from distgan.data.batches import from_unit_range
 from distgan.inference.canvas import canvas, plane_of
 from distgan.inference.edit import edited
 from distgan.inference.tiles import TILE, Plane

@@ -22,16 +22,16 @@ from numpy.typing import NDArray
 from pyarrow import csv
 from torch import Tensor
 
-from distgan import latent_plots
 from distgan.codes import RedFirst
-from distgan.data import from_unit_range
+from distgan.data.batches import from_unit_range
+from distgan.engine.numerics import one_thread
 from distgan.inference.invert import Search
 from distgan.inference.reconstruct import training_rows
 from distgan.inference.red import Reds, panels, red_first, reds_of
 from distgan.inference.told import samples_of
 from distgan.method import Batch, Step
 from distgan.model import Model
-from distgan.numerics import one_thread
+from distgan.plots import latent_plots
 from storage.datasets import Progress
 from storage.durable import disk_errors, require_nothing, write_file
 from storage.made import write_images

@@ -24,13 +24,13 @@ import torch
 from numpy.typing import NDArray
 from pyarrow import csv
 
-from distgan import latent_plots
 from distgan.codes import Prior
-from distgan.data import choose, from_unit_range, open_store
+from distgan.data.batches import choose, from_unit_range, open_store
+from distgan.engine.numerics import one_thread
 from distgan.inference.invert import Codes, Inverter, Search
 from distgan.inference.told import evenly, samples_of
 from distgan.model import Model
-from distgan.numerics import one_thread
+from distgan.plots import latent_plots
 from storage.datasets import Progress
 from storage.durable import disk_errors, write_file
 from storage.embeddings import KIND, EmbeddingArrays, EmbeddingStore, Features

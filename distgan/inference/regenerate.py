@@ -14,15 +14,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from distgan import latent_plots
-from distgan.cell_measures import names_of, psnrs
-from distgan.cells import CellMethod
-from distgan.csv_table import as_csv
+from distgan.assessment.cell_measures import names_of, psnrs
+from distgan.families.cells import CellMethod
 from distgan.inference.reconstruct import training_rows
 from distgan.inference.told import evenly, samples_of
 from distgan.inference.traverse import cell_method
 from distgan.method import Batch
 from distgan.model import Model
+from distgan.plots import latent_plots
+from storage.csv_table import as_csv
 from storage.durable import disk_errors, write_file
 from storage.errors import RecipeError
 from storage.patches import PatchStore

@@ -7,10 +7,10 @@ import numpy as np
 import tifffile
 import torch
 
-from distgan import plots
-from distgan.data import from_unit_range
+from distgan.data.batches import from_unit_range
 from distgan.method import Batch, Step
 from distgan.model import Model
+from distgan.plots import image_plots
 from storage.datasets import Progress
 from storage.durable import disk_errors
 from storage.errors import RecipeError
@@ -48,7 +48,7 @@ def write_samples(model: Model, out: Path, count: int, seed: int, progress: Prog
     out.parent.mkdir(parents=True, exist_ok=True)
     with disk_errors(out):
         if out.suffix == ".png":
-            plots.grid(images.numpy(), f"{model.card['method']}, seed {seed}").savefig(out)
+            image_plots.grid(images.numpy(), f"{model.card['method']}, seed {seed}").savefig(out)
         else:
             write_values(out, from_unit_range(images, model.value_range, model.card["dtype"]))
     return tuple(images.shape)

@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from distgan.evaluations.labels import made_of
+from distgan.families.tissue import Labelling
+from distgan.families.tissue_translation import TranslationGan
 from distgan.inference.population import Population
 from distgan.method import Batch, Method, Step
 from distgan.model import Model
-from distgan.tissue import Labelling
-from distgan.tissue_translation import TranslationGan
 from storage.errors import RecipeError
 
 TILE = 512

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from distgan.data import Known, known_of, to_unit_range
+from distgan.data.batches import Known, known_of, to_unit_range
 from distgan.method import Batch
 from distgan.model import Model
 from storage.errors import RecipeError

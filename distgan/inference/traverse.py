@@ -17,12 +17,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from distgan import plots
-from distgan.cells import CellMethod
+from distgan.families.cells import CellMethod
 from distgan.inference.embed import intensity
 from distgan.inference.told import samples_of
 from distgan.method import Batch
 from distgan.model import Model
+from distgan.plots import image_plots
 from storage import cuts, samples
 from storage.datasets import Progress
 from storage.durable import disk_errors
@@ -93,7 +93,7 @@ def traverse(
     with disk_errors(out):
         if out.suffix in GRIDS:
             title = f"dimensions {', '.join(map(str, shown))}, from above; from {-reach:g} to {reach:g}"
-            plots.grid(images, title, columns=steps).savefig(out)
+            image_plots.grid(images, title, columns=steps).savefig(out)
         else:
             _write_film(out, images.reshape(len(shown), steps, *images.shape[1:]))
         _write_table(out.with_suffix(".csv"), found)
@@ -190,7 +190,7 @@ def _write_film(out: Path, walk: NDArray[Any]) -> None:
     from PIL import Image
 
     lines = walk.transpose(1, 0, 2, 3, 4)
-    pictures = [(255 * plots.montage(step)).round().astype(np.uint8) for step in (*lines, *lines[-2:0:-1])]
+    pictures = [(255 * image_plots.montage(step)).round().astype(np.uint8) for step in (*lines, *lines[-2:0:-1])]
     first, *others = map(Image.fromarray, pictures)
     first.save(out, save_all=True, append_images=others, duration=120, loop=0)
 

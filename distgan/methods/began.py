@@ -15,7 +15,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from distgan.adversarial import Adversarial, AdversarialConfig, adam, published
+from distgan.families.adversarial import Adversarial, AdversarialConfig, adam, published
 from distgan.method import Batch, Sample, Step, Terms, Turn
 from distgan.networks.began import AutoencodingCritic, Generator
 from distgan.networks.cytogan import square

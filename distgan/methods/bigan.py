@@ -14,8 +14,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from distgan.adversarial import Adversarial, AdversarialConfig, accuracy, adam, published
 from distgan.codes import Prior
+from distgan.families.adversarial import Adversarial, AdversarialConfig, accuracy, adam, published
 from distgan.losses import cross_entropy
 from distgan.method import Batch, Step, Term, Turn, evaluated
 from distgan.networks.bigan import Dropout, Encoder, PairCritic

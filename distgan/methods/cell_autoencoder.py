@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from distgan.cells import PRESETS, Coded, Game, GameConfig
+from distgan.families.cells import PRESETS, Coded, Game, GameConfig
 from distgan.losses import cross_entropy
 from distgan.method import Batch, Sample, Step, evaluated
 from distgan.networks.integrated_cell import CodeCritic, Decoder, Encoder, ImageCritic

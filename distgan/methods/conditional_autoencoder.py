@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from pydantic import Field, field_validator
 from torch import Tensor
 
-from distgan.cells import PRESETS, Coded, Game, GameConfig, classes_of
+from distgan.families.cells import PRESETS, Coded, Game, GameConfig, classes_of
 from distgan.method import Batch, Sample, Step, StoredCodes, evaluated
 from distgan.networks.integrated_cell import CodeCritic, Decoder, Encoder, ImageCritic
 

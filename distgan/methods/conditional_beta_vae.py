@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from distgan.cells import CellMethod, classes_of
+from distgan.families.cells import CellMethod, classes_of
 from distgan.losses import gaussian_divergence
 from distgan.method import Batch, MethodConfig, Sample, Step, Turn, evaluated
 from distgan.networks.conditional_vae import ConditionalDecoder, ConditionalEncoder

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from distgan.adversarial import Duel, SmoothConfig, adam, published
+from distgan.families.adversarial import Duel, SmoothConfig, adam, published
 from distgan.losses import cross_entropy
 
 

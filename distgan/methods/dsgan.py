@@ -18,11 +18,11 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from distgan.families.tissue import segmentation_loss, unequal
+from distgan.families.tissue_sections import Critic, Reader
+from distgan.families.tissue_translation import DEFAULT, NARROW, RUN, STAGE_2, PairCritic
 from distgan.method import Sample, Step, Term, Turn
 from distgan.methods.sgan import NARROW_LABELS, Sgan, SganConfig
-from distgan.tissue import segmentation_loss, unequal
-from distgan.tissue_sections import Critic, Reader
-from distgan.tissue_translation import DEFAULT, NARROW, RUN, STAGE_2, PairCritic
 
 _PUBLISHED: Mapping[str, Any] = {
     "label_reduction": 2,

@@ -13,8 +13,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from distgan.adversarial import Adversarial, AdversarialConfig, accuracy, adam, published
 from distgan.codes import Prior
+from distgan.families.adversarial import Adversarial, AdversarialConfig, accuracy, adam, published
 from distgan.losses import cross_entropy, gaussian_surprise
 from distgan.method import Step, Term, Turn
 from distgan.networks.cytogan import Generator

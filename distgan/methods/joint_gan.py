@@ -9,8 +9,8 @@ Presets:
 import torch
 from torch import Tensor
 
+from distgan.families.tissue_gan import TissueGan, TissueGanConfig
 from distgan.method import Step
-from distgan.tissue_gan import TissueGan, TissueGanConfig
 
 
 class JointGan(TissueGan):

@@ -13,9 +13,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from distgan.families.tissue import unequal
+from distgan.families.tissue_translation import DEFAULT, NARROW, RUN, STAGE_2, TranslationConfig, TranslationGan
 from distgan.method import Step
-from distgan.tissue import unequal
-from distgan.tissue_translation import DEFAULT, NARROW, RUN, STAGE_2, TranslationConfig, TranslationGan
 
 _CRITIC: Mapping[str, Any] = {"weighted": False}
 

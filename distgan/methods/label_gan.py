@@ -15,8 +15,8 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
+from distgan.families.tissue_gan import STAGE_1, TissueGan, TissueGanConfig
 from distgan.method import Step
-from distgan.tissue_gan import STAGE_1, TissueGan, TissueGanConfig
 
 
 def _other(**tables: Mapping[str, Any]) -> dict[str, Any]:

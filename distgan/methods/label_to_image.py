@@ -8,8 +8,8 @@ Presets:
 
 from torch import Tensor
 
+from distgan.families.tissue_translation import TranslationConfig, TranslationGan
 from distgan.method import Step
-from distgan.tissue_translation import TranslationConfig, TranslationGan
 
 
 class LabelToImage(TranslationGan):

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from distgan.adversarial import Duel, SmoothConfig, adam, published
+from distgan.families.adversarial import Duel, SmoothConfig, adam, published
 from distgan.losses import least_squares
 
 _PAPER = {"hidden": "linear", "fakes": "population"}

@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from distgan.families.red_green import PenaltyConfig, WassersteinGame, classes_of, drawn_classes, published
 from distgan.method import Sample, Step
-from distgan.red_green import PenaltyConfig, WassersteinGame, classes_of, drawn_classes, published
 
 
 class MultichannelWganGpConfig(PenaltyConfig):

@@ -11,9 +11,9 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
+from distgan.families.tissue import Tissue, segmentation_loss
+from distgan.families.tissue_sections import Reader, TissueConfig
 from distgan.method import Sample, Step, Turn
-from distgan.tissue import Tissue, segmentation_loss
-from distgan.tissue_sections import Reader, TissueConfig
 
 _AUGMENT = {"flip": True, "quarter_turns": True, "gain": 0.2, "offset": 0.1}
 _RATES: Mapping[str, Any] = {"lr": 1e-3, "schedule": "cosine"}

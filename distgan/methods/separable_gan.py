@@ -8,7 +8,7 @@ Presets:
     small    a quarter as wide, for two cores
 """
 
-from distgan.red_green import CrossEntropyGame, RedGreenConfig, Whole, published
+from distgan.families.red_green import CrossEntropyGame, RedGreenConfig, Whole, published
 
 
 class SeparableGanConfig(RedGreenConfig):

@@ -8,7 +8,7 @@ Presets:
     small    a quarter as wide, two batches, for two cores
 """
 
-from distgan.red_green import PenaltyConfig, WassersteinGame, Whole, published
+from distgan.families.red_green import PenaltyConfig, WassersteinGame, Whole, published
 
 
 class SeparableWganGpConfig(PenaltyConfig):

@@ -17,12 +17,20 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
+from distgan.families.tissue import SCHEDULE, unequal
+from distgan.families.tissue_sections import Critic, Noisy
+from distgan.families.tissue_translation import (
+    DEFAULT,
+    NARROW,
+    PUBLISHED,
+    RUN,
+    STAGE_2,
+    TranslationConfig,
+    TranslationGan,
+)
 from distgan.method import Sample, Step, Turn
 from distgan.networks.label_generator import LabelGenerator
 from distgan.networks.patch_discriminator import MultiScaleDiscriminator
-from distgan.tissue import SCHEDULE, unequal
-from distgan.tissue_sections import Critic, Noisy
-from distgan.tissue_translation import DEFAULT, NARROW, PUBLISHED, RUN, STAGE_2, TranslationConfig, TranslationGan
 
 _LABELS: Mapping[str, Any] = {"label_reduction": 2, "label_critic": {"weighted": False}}
 _FIRST, _SECOND = {**SCHEDULE, "hold": 0.5}, {**SCHEDULE, "hold": 0.75}

@@ -6,8 +6,8 @@ Presets:
     small    a quarter as wide, for two cores
 """
 
-from distgan.red_green import CrossEntropyGame
-from distgan.star import Star, StarConfig, published
+from distgan.families.red_green import CrossEntropyGame
+from distgan.families.star import Star, StarConfig, published
 
 
 class StarGan(CrossEntropyGame, Star):

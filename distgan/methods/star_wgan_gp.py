@@ -6,8 +6,8 @@ Presets:
     small    a quarter as wide, two batches, for two cores
 """
 
-from distgan.red_green import PenaltyConfig, WassersteinGame
-from distgan.star import Star, StarConfig, published
+from distgan.families.red_green import PenaltyConfig, WassersteinGame
+from distgan.families.star import Star, StarConfig, published
 
 
 class StarWganGpConfig(StarConfig, PenaltyConfig):

@@ -25,7 +25,7 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from distgan.classifier import Classifier, ClassifierConfig
+from distgan.families.classifier import Classifier, ClassifierConfig
 from distgan.losses import weight_decay
 from distgan.method import Normalisation, Sample, Step, Turn
 from distgan.networks.rosette import Critic, Downsample

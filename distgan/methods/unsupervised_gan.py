@@ -13,10 +13,10 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
+from distgan.families.tissue import segmentation_loss
+from distgan.families.tissue_gan import SMALL, TissueGan, TissueGanConfig
+from distgan.families.tissue_sections import Reader
 from distgan.method import Sample, Step, Turn
-from distgan.tissue import segmentation_loss
-from distgan.tissue_gan import SMALL, TissueGan, TissueGanConfig
-from distgan.tissue_sections import Reader
 
 _SMALL_READER: Mapping[str, Any] = {"width": 16, "depth": 5}
 

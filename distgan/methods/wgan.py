@@ -15,7 +15,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from distgan.adversarial import Adversarial, CriticConfig, accuracy, adam, published
+from distgan.families.adversarial import Adversarial, CriticConfig, accuracy, adam, published
 from distgan.losses import gradient_penalty, wasserstein_critic, wasserstein_generator
 from distgan.method import Step, Turn
 

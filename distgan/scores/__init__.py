@@ -9,9 +9,9 @@ from typing import Any
 
 from pydantic import create_model
 
-from distgan.config import read_tables, set_from, validated
+from distgan.config.run_config import read_tables, set_from, validated
+from distgan.config.sections import Section
 from distgan.score import ScoreSettings
-from distgan.sections import Section
 from storage.errors import RecipeError
 from storage.plugins import load_plugin, plugin_names
 

@@ -21,11 +21,11 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
+from distgan.assessment.profile_tables import read_profiles
 from distgan.metrics.algebra import Analogy, Judged, Mask, interval, judged
 from distgan.metrics.moa import Distance
 from distgan.metrics.normalisation import normalised
 from distgan.metrics.profiles import Floats, Profiles, aggregated
-from distgan.profile_tables import read_profiles
 from distgan.score import Asked, ScoreSettings, Told
 from storage.errors import DataError, RecipeError
 

@@ -24,14 +24,14 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from distgan import cell_plots
-from distgan.cell_measures import cross_entropies, likeliest, made, names_of, psnrs
-from distgan.cell_sets import ALL, CellSets, CellSettings, flattened, kinds_of, rounded
+from distgan.assessment.cell_measures import cross_entropies, likeliest, made, names_of, psnrs
+from distgan.assessment.cell_sets import ALL, CellSets, CellSettings, flattened, kinds_of, rounded
 from distgan.evaluations.cells import intensity, normality
 from distgan.method import Batch, Step
 from distgan.metrics.baselines import logistic, majority
 from distgan.metrics.channels import correlations
 from distgan.metrics.classification import Floats, accuracy, balanced_accuracy, confusion, resamples
+from distgan.plots import cell_plots
 from distgan.score import Asked, Told
 
 Rows = list[dict[str, Any]]

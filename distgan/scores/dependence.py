@@ -20,10 +20,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from distgan import cell_plots
-from distgan.cell_measures import correlations, cross_entropies, likeliest, names_of
-from distgan.cell_sets import CellSets, CellSettings, flattened, rounded
+from distgan.assessment.cell_measures import correlations, cross_entropies, likeliest, names_of
+from distgan.assessment.cell_sets import CellSets, CellSettings, flattened, rounded
 from distgan.method import Batch
+from distgan.plots import cell_plots
 from distgan.score import Asked, Told
 from storage.errors import DataError
 

@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from distgan.codes import Prior, RedFirst
-from distgan.data import choose, to_unit_range
+from distgan.config.sections import Seed
+from distgan.data.batches import choose, to_unit_range
 from distgan.inference.interpolate import by_size, drawn, path
 from distgan.inference.red import red_first
 from distgan.method import Batch, Step
@@ -32,7 +33,6 @@ from distgan.metrics.green_place import MEASURES, apart, between, correlations, 
 from distgan.metrics.red_object import lengths
 from distgan.model import Model, load_model
 from distgan.score import Asked, ScoreSettings, Told
-from distgan.sections import Seed
 from storage.datasets.synthetic_yeast import PROTEINS, SIZE, grow, photograph
 from storage.drawing import philox
 from storage.errors import RecipeError

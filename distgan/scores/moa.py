@@ -15,7 +15,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import Field
 
-from distgan import profile_plots
+from distgan.assessment.profile_tables import read_profiles
 from distgan.metrics.average_precision import replicates
 from distgan.metrics.moa import Distance, Matched, Treatments, matched, p_value
 from distgan.metrics.normalisation import Constant, normalised
@@ -23,7 +23,7 @@ from distgan.metrics.profiles import Aggregate, Profiles, aggregated, counts
 from distgan.metrics.selection import distinct, reproducible
 from distgan.metrics.sphering import REGULARISATION, sphering
 from distgan.metrics.tvn import typical_variation_normalised
-from distgan.profile_tables import read_profiles
+from distgan.plots import profile_plots
 from distgan.score import Asked, ScoreSettings, Told
 from storage.errors import DataError, RecipeError
 

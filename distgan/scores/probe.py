@@ -14,6 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import Field
 
+from distgan.assessment.profile_tables import read_profiles
 from distgan.metrics.baselines import logistic, majority
 from distgan.metrics.classification import (
     RESAMPLES,
@@ -26,7 +27,6 @@ from distgan.metrics.classification import (
     resamples,
 )
 from distgan.metrics.profiles import Profiles
-from distgan.profile_tables import read_profiles
 from distgan.score import Asked, ScoreSettings, Told
 from storage.errors import DataError
 

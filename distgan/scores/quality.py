@@ -16,17 +16,17 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from distgan import quality_plots
-from distgan.data import Feed, choose
+from distgan.assessment.quality import Describe, Sets, copies, in_features, in_pixels, suspected
+from distgan.config.sections import Data, Seed, Split
+from distgan.data.batches import Feed, choose
+from distgan.data.feed import some_blocks
+from distgan.data.image_sets import ImageSet, feed_of, is_model, made_by, open_images, unit_range
 from distgan.evaluations.kid import FEATURES, feature_network
-from distgan.feed import some_blocks
-from distgan.image_sets import ImageSet, feed_of, is_model, made_by, open_images, unit_range
 from distgan.metrics.kid import FEWEST, Features
 from distgan.metrics.manifold import NEIGHBOURS
 from distgan.model import Model, load_model
-from distgan.quality import Describe, Sets, copies, in_features, in_pixels, suspected
+from distgan.plots import quality_plots
 from distgan.score import Asked, ScoreSettings, Told
-from distgan.sections import Data, Seed, Split
 from storage.errors import RecipeError
 from storage.manifest import sha256_file
 from storage.patches import PatchStore

@@ -21,9 +21,10 @@ import pyarrow as pa
 import torch
 from pydantic import Field
 
-from distgan.data import choose
+from distgan.config.sections import Data, Seed, Split
+from distgan.data.batches import choose
+from distgan.data.image_sets import feed_of, is_model
 from distgan.evaluations.labels import made_of
-from distgan.image_sets import feed_of, is_model
 from distgan.method import Batch, Step
 from distgan.metrics.cells_shape import EDGES, Cell, Mask, chi_squared, population, single_cells
 from distgan.metrics.real_or_made import real_or_made
@@ -32,7 +33,6 @@ from distgan.metrics.shape_space import parametric_cells
 from distgan.metrics.support import least_distances, overlaps, support
 from distgan.model import Model, load_model
 from distgan.score import Asked, ScoreSettings, Told
-from distgan.sections import Data, Seed, Split
 from storage.errors import RecipeError
 from storage.manifest import kind_of
 from storage.patches import KIND, PatchStore

@@ -18,12 +18,12 @@ from matplotlib.figure import Figure
 from pydantic import Field
 from torch import Tensor
 
-from distgan.data import choose, to_unit_range
+from distgan.config.sections import Data, Split
+from distgan.data.batches import choose, to_unit_range
 from distgan.method import Batch, Step, evaluated
 from distgan.metrics.two_sample import Kind, Made, Scores, Test, drawn_from, matrix, of_channels, two_sample
 from distgan.model import Model, load_model
 from distgan.score import Asked, ScoreSettings, Told
-from distgan.sections import Data, Split
 from storage.errors import RecipeError
 from storage.patches import PatchStore
 from storage.sampler import Indices

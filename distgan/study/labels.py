@@ -6,8 +6,8 @@ import numpy as np
 import pyarrow as pa
 import torch
 
+from distgan.data.image_sets import BATCH, ImageFolder, ImageSet, feed_of, unseen
 from distgan.evaluations.labels import made_of
-from distgan.image_sets import BATCH, ImageFolder, ImageSet, feed_of, unseen
 from distgan.method import Step
 from distgan.model import Model
 from storage.errors import RecipeError

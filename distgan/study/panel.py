@@ -18,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from distgan.data import from_unit_range
-from distgan.image_sets import ImageSet, feed_of, made_by, unit_range, unseen
+from distgan.data.batches import from_unit_range
+from distgan.data.image_sets import ImageSet, feed_of, made_by, unit_range, unseen
 from distgan.model import Model
-from distgan.pictures import colours_of, composite, is_rgb
+from distgan.plots.pictures import colours_of, composite, is_rgb
 from storage.durable import staged
 from storage.errors import RecipeError
 from storage.patches import Patches, PatchStore

@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 from matplotlib.figure import Figure
 
+from distgan.assessment.quality import rounded
 from distgan.metrics import realism
-from distgan.quality import rounded
 from distgan.score import Told
 from distgan.study.answers import Answers
 

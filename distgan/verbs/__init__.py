@@ -78,7 +78,7 @@ def positive(text: str) -> int:
 
 def say(text: str) -> None:
     """Tell people, on stderr."""
-    from distgan.terminal import say as told
+    from distgan.monitoring.terminal import say as told
 
     told(text)
 

@@ -16,7 +16,7 @@ def add(verbs: Verbs) -> None:
 
 def data_list(options: argparse.Namespace) -> Result:
     """Print the known data sets."""
-    from distgan.terminal import table
+    from distgan.monitoring.terminal import table
     from storage.datasets import dataset_names, load_dataset
 
     known = {name: load_dataset(name).ABOUT for name in dataset_names()}
@@ -26,7 +26,7 @@ def data_list(options: argparse.Namespace) -> Result:
 
 def data_fetch(options: argparse.Namespace) -> Result:
     """Bring a data set into the cache."""
-    from distgan.terminal import progress_bar
+    from distgan.monitoring.terminal import progress_bar
     from storage.datasets import load_dataset
 
     cache = Path(os.environ.get("DISTGAN_DATA") or home() / "data")

@@ -28,7 +28,7 @@ def detect(options: argparse.Namespace) -> Result:
     from cluster.registry import resolve
     from distgan.inference.detect import detect as run_detect
     from distgan.model import load_model
-    from distgan.terminal import progress_bar, report
+    from distgan.monitoring.terminal import progress_bar, report
 
     subset: dict[str, list[str]] = {}
     for one in options.subset:

@@ -26,7 +26,7 @@ def embed(options: argparse.Namespace) -> Result:
     from cluster.home import Home
     from cluster.registry import resolve
     from distgan.inference.embed import embed as run_embed
-    from distgan.terminal import progress_bar
+    from distgan.monitoring.terminal import progress_bar
     from storage.anndata import export_anndata
     from storage.durable import require_nothing
     from storage.embeddings import export

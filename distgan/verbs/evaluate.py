@@ -20,9 +20,9 @@ def evaluate(options: argparse.Namespace) -> Result:
     """Score profiles, samples or a model, by one of distgan/scores."""
     import os
 
+    from distgan.monitoring.terminal import progress_bar, report
     from distgan.score import Asked
     from distgan.scores import load_score, read_settings
-    from distgan.terminal import progress_bar, report
     from storage.durable import require_nothing
 
     if options.out:

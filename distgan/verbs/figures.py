@@ -19,9 +19,9 @@ def figures(options: argparse.Namespace) -> Result:
 
     from cluster.home import Home
     from cluster.registry import resolve
-    from distgan.figure_set import Asked, write_set
     from distgan.figures import read_settings
-    from distgan.terminal import progress_bar
+    from distgan.monitoring.terminal import progress_bar
+    from distgan.plots.figure_set import Asked, write_set
 
     paper, settings = read_settings(options.recipe, options.set)
     here, out = Home.here(), options.out or Path(f"figures_{settings.paper}")

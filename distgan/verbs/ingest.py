@@ -19,7 +19,7 @@ def add(verbs: Verbs) -> None:
 
 def ingest(options: argparse.Namespace) -> Result:
     """Write a folder of image files into an image store, or sample arrays into a patch store."""
-    from distgan.ingestion import layout_of, run_ingest
+    from distgan.data.ingestion import layout_of, run_ingest
 
     layout = layout_of(options.source, options.dataset, options.pattern, options.table, options.channels)
     return run_ingest(options.source, options.store, layout, threads())

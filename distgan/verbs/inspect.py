@@ -16,7 +16,7 @@ def add(verbs: Verbs) -> None:
 
 def verify(options: argparse.Namespace) -> Result:
     """Read every byte of a store, checkpoint or model, and name what is not as it was written."""
-    from distgan.terminal import progress_bar, table
+    from distgan.monitoring.terminal import progress_bar, table
     from storage.verify import verify as run_verify
 
     with progress_bar(f"verifying {options.store}") as progress:
@@ -27,8 +27,8 @@ def verify(options: argparse.Namespace) -> Result:
 
 def inspect(options: argparse.Namespace) -> Result:
     """Say what is in a store."""
-    from distgan.inspection import inspect_store
-    from distgan.terminal import report
+    from distgan.data.inspection import inspect_store
+    from distgan.monitoring.terminal import report
 
     facts = inspect_store(options.store, options.figure)
     say(report(facts))

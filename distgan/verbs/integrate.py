@@ -30,7 +30,7 @@ def integrate(options: argparse.Namespace) -> Result:
     from distgan.codes import RedFirst
     from distgan.inference.integrate import integrate as put
     from distgan.model import load_model
-    from distgan.terminal import progress_bar
+    from distgan.monitoring.terminal import progress_bar
     from storage.patches import PatchStore
 
     model, store = load_model(resolve(Home.here(), options.model)), PatchStore.open(options.store)
@@ -48,7 +48,7 @@ def _proteins(options: argparse.Namespace, model: Any, store: Any) -> Result:
     from distgan.inference.invert import Search
     from distgan.inference.proteins import put_proteins
     from distgan.inference.reconstruct import held_out_rows
-    from distgan.terminal import progress_bar, report
+    from distgan.monitoring.terminal import progress_bar, report
 
     rows = options.rows or held_out_rows(model, store, 8).tolist()
     search = Search(options.starts, options.evaluations, options.encoder, seed=options.seed)

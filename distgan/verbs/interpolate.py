@@ -34,7 +34,7 @@ def interpolate(options: argparse.Namespace) -> Result:
     from distgan.inference.interpolate import by_size, drawn
     from distgan.inference.interpolate import interpolate as walk
     from distgan.model import load_model
-    from distgan.terminal import progress_bar, report
+    from distgan.monitoring.terminal import progress_bar, report
     from storage.durable import require_nothing
     from storage.errors import RecipeError
 

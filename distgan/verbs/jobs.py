@@ -21,7 +21,7 @@ def add(verbs: Verbs) -> None:
 
 def jobs_list(options: argparse.Namespace) -> Result:
     """Print the jobs of the cluster, the newest first."""
-    from distgan.terminal import table
+    from distgan.monitoring.terminal import table
 
     found = _jobs().jobs()
     shown: list[dict[str, Any]] = [
@@ -34,7 +34,7 @@ def jobs_list(options: argparse.Namespace) -> Result:
 
 def jobs_show(options: argparse.Namespace) -> Result:
     """Print what is known of a job."""
-    from distgan.terminal import report
+    from distgan.monitoring.terminal import report
 
     found = vars(_jobs().job(options.id))
     say(report(found))

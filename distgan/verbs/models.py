@@ -24,7 +24,7 @@ def models_list(options: argparse.Namespace) -> Result:
     """Print the registered models."""
     from cluster.home import Home
     from cluster.registry import list_versions
-    from distgan.terminal import table
+    from distgan.monitoring.terminal import table
 
     rows: list[dict[str, Any]] = [
         {"name": one.name, "version": one.version, "aliases": list(one.aliases), "digest": one.digest}
@@ -63,7 +63,7 @@ def models_lineage(options: argparse.Namespace) -> Result:
     """Print where a model comes from, down to the raw files, and what came of it."""
     from cluster.home import Home
     from cluster.lineage import lineage
-    from distgan.terminal import report
+    from distgan.monitoring.terminal import report
 
     found = lineage(Home.here(), options.model)
     say(report(found))

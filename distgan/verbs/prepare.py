@@ -20,8 +20,8 @@ def add(verbs: Verbs) -> None:
 
 def prepare(options: argparse.Namespace) -> Result:
     """Cut patches out of an image store."""
-    from distgan.config import read_prepare
-    from distgan.terminal import progress_bar
+    from distgan.config.run_config import read_prepare
+    from distgan.monitoring.terminal import progress_bar
     from storage.cuts import Cut
     from storage.mining import Neighbours
     from storage.preprocess import Preparation

@@ -30,7 +30,7 @@ def reconstruct(options: argparse.Namespace) -> Result:
     from distgan.inference.invert import Search
     from distgan.inference.reconstruct import reconstruct as run
     from distgan.model import load_model
-    from distgan.terminal import progress_bar, report
+    from distgan.monitoring.terminal import progress_bar, report
     from storage.patches import PatchStore
 
     model, store = load_model(resolve(Home.here(), options.model)), PatchStore.open(options.store)

@@ -22,7 +22,7 @@ def regenerate(options: argparse.Namespace) -> Result:
     from cluster.registry import resolve
     from distgan.inference.regenerate import regenerate as again
     from distgan.model import load_model
-    from distgan.terminal import table
+    from distgan.monitoring.terminal import table
     from storage.patches import PatchStore
 
     home = Home.here()

@@ -17,7 +17,7 @@ def runs_list(options: argparse.Namespace) -> Result:
     """Print the runs, searches and sweeps, and how each stands."""
     from cluster.home import Home
     from cluster.runs import runs
-    from distgan.terminal import table
+    from distgan.monitoring.terminal import table
     from tune.flush import searches_and_sweeps
 
     home = Home.here()

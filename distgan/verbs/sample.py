@@ -30,7 +30,7 @@ def sample(options: argparse.Namespace) -> Result:
     from cluster.registry import resolve
     from distgan.inference.sample import write_samples
     from distgan.model import load_model
-    from distgan.terminal import progress_bar
+    from distgan.monitoring.terminal import progress_bar
 
     model = load_model(resolve(Home.here(), options.model))
     if options.size or options.labels:
@@ -45,7 +45,7 @@ def sample(options: argparse.Namespace) -> Result:
 
 def _held(options: argparse.Namespace, model: Any) -> Result:
     from distgan.inference.hold import diversity, held, look_alikes, write_held
-    from distgan.terminal import progress_bar, report
+    from distgan.monitoring.terminal import progress_bar, report
     from storage.errors import RecipeError
     from storage.patches import PatchStore
 
@@ -67,7 +67,7 @@ def _held(options: argparse.Namespace, model: Any) -> Result:
 
 def _plane(options: argparse.Namespace, model: Any) -> Result:
     from distgan.inference.large import write_plane
-    from distgan.terminal import progress_bar
+    from distgan.monitoring.terminal import progress_bar
     from storage.errors import RecipeError
 
     if options.size and options.labels:

@@ -30,7 +30,7 @@ def study_make(options: argparse.Namespace) -> Result:
     """Write a page that shows real and made images, and the key to it."""
     from cluster.home import Home
     from cluster.registry import resolve
-    from distgan.image_sets import is_model, open_images
+    from distgan.data.image_sets import is_model, open_images
     from distgan.model import load_model
     from distgan.study.labels import label_sets
     from distgan.study.panel import KEY, PAGE, Panel, write_study
@@ -50,9 +50,9 @@ def study_make(options: argparse.Namespace) -> Result:
 
 def study_score(options: argparse.Namespace) -> Result:
     """Say how well people told made images from real ones."""
+    from distgan.monitoring.terminal import report
     from distgan.study.answers import read_answers
     from distgan.study.results import results
-    from distgan.terminal import report
     from distgan.verbs.evaluate import write
     from storage.durable import require_nothing
 

@@ -87,7 +87,7 @@ def _command(options: argparse.Namespace) -> list[str]:
 def _needs(verb: str, meant: argparse.Namespace) -> tuple[list[Path], Any]:
     """What a command reads, and the recipe of its trainings.  Raises RecipeError, MissingError: of the recipe."""
     if verb in ("train", "tune"):
-        from distgan.config import read_config
+        from distgan.config.run_config import read_config
 
         config = read_config(meant.recipe, meant.set)
         models = [init.model for init in config.init.values() if not init.model.startswith("models:")]
@@ -96,7 +96,7 @@ def _needs(verb: str, meant: argparse.Namespace) -> tuple[list[Path], Any]:
             Path(one) for one in (config.data.store, *models, *((found.store, found.truth) if found else ()))
         ], config
     if verb == "prepare":
-        from distgan.config import read_prepare
+        from distgan.config.run_config import read_prepare
 
         source = meant.store or read_prepare(meant.recipe, meant.set)[0].source
         return [Path(source)] if source else [], None

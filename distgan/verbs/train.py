@@ -19,7 +19,7 @@ def add(verbs: Verbs) -> None:
 
 def train(options: argparse.Namespace) -> Result:
     """Train a recipe on Ray, track it, and register its model."""
-    from distgan.config import read_config
+    from distgan.config.run_config import read_config
 
     config = read_config(options.recipe, options.set)
     say("\n".join(f"{key} = {json.dumps(value)}" for key, value in config.flat().items()))
@@ -29,8 +29,8 @@ def train(options: argparse.Namespace) -> Result:
         return _profiled(config)
     from cluster.home import Home
     from cluster.train import train as run_train
-    from distgan.checkpoint import Checkpoints
-    from distgan.terminal import training_progress
+    from distgan.engine.checkpoint import Checkpoints
+    from distgan.monitoring.terminal import training_progress
 
     home = Home.here()
     kept = Checkpoints(home.run(config.run.name) / "checkpoints", config.checkpoint.keep)
@@ -57,8 +57,8 @@ def train(options: argparse.Namespace) -> Result:
 def _profiled(config: Any) -> Result:
     import torch
 
-    from distgan.profiling import profile
-    from distgan.terminal import table
+    from distgan.monitoring.profiling import profile
+    from distgan.monitoring.terminal import table
 
     device = torch.device("cuda" if torch.cuda.is_available() and config.run.gpus_per_worker else "cpu")
     parts = [vars(part) for part in profile(config, device)]

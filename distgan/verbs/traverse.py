@@ -24,7 +24,7 @@ def traverse(options: argparse.Namespace) -> Result:
     from cluster.registry import resolve
     from distgan.inference.traverse import traverse as walk
     from distgan.model import load_model
-    from distgan.terminal import progress_bar
+    from distgan.monitoring.terminal import progress_bar
     from storage.patches import PatchStore
 
     model, store = load_model(resolve(Home.here(), options.model)), PatchStore.open(options.store)

@@ -18,7 +18,7 @@ def add(verbs: Verbs) -> None:
 def tune(options: argparse.Namespace) -> Result:
     """Search the settings of a recipe's [tune], or sweep the shares of its [fractions]."""
     from cluster.home import Home
-    from distgan.config import config_from_tables, read_tables
+    from distgan.config.run_config import config_from_tables, read_tables
     from storage.errors import RecipeError
 
     tables = read_tables(options.recipe, options.set)

@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from cluster.home import Home
-from distgan.pulse import last_pulse
+from distgan.monitoring.pulse import last_pulse
 
 pytestmark = pytest.mark.benchmark
 RUNS, KILLS_A_RUN = 5, 4  # every other kill is of a worker, the others are of the driver and so of all

@@ -19,16 +19,16 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor, nn
 
-from distgan.augment import augmented
-from distgan.checkpoint import Checkpoints
-from distgan.config import AnyRun, config_from_tables
-from distgan.data import Feed
-from distgan.distributed import Group
+from distgan.config.run_config import AnyRun, config_from_tables
+from distgan.config.sections import Augment
+from distgan.data.augment import augmented
+from distgan.data.batches import Feed
+from distgan.engine.checkpoint import Checkpoints
+from distgan.engine.distributed import Group
+from distgan.engine.trainer import Trainer
 from distgan.losses import wasserstein_critic
 from distgan.method import Method, Sample, Step, build
 from distgan.methods.wgan_gp import WganGp
-from distgan.sections import Augment
-from distgan.trainer import Trainer
 
 pytestmark = pytest.mark.benchmark
 CPU = torch.device("cpu")

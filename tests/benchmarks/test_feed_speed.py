@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from distgan.data import Feed
-from distgan.feed import SharedFeed, StreamFeed
+from distgan.data.batches import Feed
+from distgan.data.feed import SharedFeed, StreamFeed
 from storage.manifest import committed
 from storage.patches import KIND, PatchArrays, PatchStore
 from storage.sampler import clumping

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from distgan.config import config_from_tables
+from distgan.config.run_config import config_from_tables
 from storage.cuts import Cut
 from storage.ingest import ingest
 from storage.layout import Layout

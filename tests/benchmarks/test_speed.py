@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from distgan.tracking import read_lines
+from distgan.monitoring.tracking import read_lines
 
 pytestmark = pytest.mark.benchmark
 IMAGES = 10_000

@@ -17,12 +17,12 @@ import numpy as np
 import torch
 import torch.distributed as dist
 
-from distgan.config import config_from_tables
-from distgan.data import Feed
-from distgan.distributed import Group
+from distgan.config.run_config import config_from_tables
+from distgan.data.batches import Feed
+from distgan.engine.distributed import Group
+from distgan.engine.trainer import Trainer
 from distgan.method import Sample, build
 from distgan.methods import load_method
-from distgan.trainer import Trainer
 
 BATCH, WORKERS, ROUNDS = 64, 2, 3
 STEPS = 5

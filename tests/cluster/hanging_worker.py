@@ -23,7 +23,7 @@ def worker(settings: dict[str, Any]) -> None:
     import ray.train
 
     from cluster import attempts, hangs
-    from distgan.data import Batches
+    from distgan.data.batches import Batches
 
     batch, second = Batches.batch, ray.train.get_context().get_world_rank() == 1
 

@@ -11,10 +11,10 @@ import torch
 from cluster import attempts
 from cluster.home import Home
 from cluster.session import set_environment
-from distgan.config import read_config
-from distgan.distributed import Group, PeerLost
-from distgan.follower import Follower
-from distgan.pulse import Pulse
+from distgan.config.run_config import read_config
+from distgan.engine.distributed import Group, PeerLost
+from distgan.monitoring.follower import Follower
+from distgan.monitoring.pulse import Pulse
 from storage.errors import ServiceError
 
 Settings = dict[str, Any]

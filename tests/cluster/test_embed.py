@@ -7,7 +7,7 @@ import pytest
 from safetensors.torch import save_file
 
 from distgan.cli import main
-from distgan.config import config_from_tables
+from distgan.config.run_config import config_from_tables
 from distgan.inference.embed import embed
 from distgan.method import Sample, build
 from distgan.methods import load_method

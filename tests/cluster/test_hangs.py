@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from cluster.hangs import HANGS_SECONDS, TIMES_THE_SLOWEST, HangWatch, hangs_ended
-from distgan.distributed import Group
+from distgan.engine.distributed import Group
 
 LONG = int(HANGS_SECONDS) + 3
 
@@ -153,7 +153,7 @@ def test_a_process_that_hangs_says_where_and_dies(tmp_path: Path) -> None:
 import threading
 from pathlib import Path
 from cluster import hangs
-from distgan.distributed import Group
+from distgan.engine.distributed import Group
 
 hangs.HANGS_SECONDS, hangs.LOOK_EVERY_SECONDS = 0.05, 0.01
 group = Group()

@@ -14,7 +14,7 @@ import pytest
 from safetensors.torch import load_file, save
 
 from distgan.cli import main
-from distgan.config import config_from_tables
+from distgan.config.run_config import config_from_tables
 from distgan.method import Sample, build
 from distgan.methods import load_method
 from distgan.model import CARD, WEIGHTS, load_model

@@ -16,10 +16,10 @@ from cluster.promotion import Measured, no_worse, promote
 from cluster.registry import Version, find, register
 from cluster.tracking import Delivery
 from distgan.cli import main
-from distgan.config import read_config
-from distgan.distributed import Group
+from distgan.config.run_config import read_config
+from distgan.engine.distributed import Group
+from distgan.engine.running import run, write_recipe
 from distgan.evaluations.kid import FEATURES
-from distgan.running import run, write_recipe
 from storage.cuts import Cut
 from storage.errors import GateError, RecipeError
 from storage.ingest import ingest

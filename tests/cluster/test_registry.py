@@ -14,10 +14,10 @@ from cluster.home import Home
 from cluster.registry import find, list_versions, register, resolve, with_models
 from cluster.runs import flush, runs
 from cluster.tracking import SHIPPED, Delivery, answering, connect, shown
-from distgan.config import read_config
-from distgan.distributed import Group
+from distgan.config.run_config import read_config
+from distgan.engine.distributed import Group
+from distgan.engine.running import run, write_recipe
 from distgan.model import load_model
-from distgan.running import run, write_recipe
 from storage.errors import DataError, MissingError, RecipeError, ServiceError
 
 TRAVERSALS = [

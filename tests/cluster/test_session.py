@@ -13,7 +13,7 @@ import pytest
 from cluster.home import Home
 from cluster.session import own_token, package_folders, set_environment
 from cluster.train import train
-from distgan.config import read_config
+from distgan.config.run_config import read_config
 from storage.errors import RecipeError, ServiceError
 
 

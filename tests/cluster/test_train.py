@@ -19,12 +19,12 @@ from cluster.ownership import stopping_at_signals
 from cluster.registry import list_versions, resolve
 from cluster.tracking import connect
 from cluster.train import train
-from distgan.checkpoint import Checkpoints
-from distgan.config import read_config
-from distgan.distributed import Group
+from distgan.config.run_config import read_config
+from distgan.engine.checkpoint import Checkpoints
+from distgan.engine.distributed import Group
+from distgan.engine.running import run
 from distgan.model import load_model
-from distgan.pulse import STOP
-from distgan.running import run
+from distgan.monitoring.pulse import STOP
 from storage.errors import RecipeError
 
 pytestmark = pytest.mark.cluster

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 import torch
 
-from distgan import checkpoint
-from distgan.checkpoint import Checkpoints
-from distgan.state import State, digest
+from distgan.engine import checkpoint
+from distgan.engine.checkpoint import Checkpoints
+from distgan.engine.state import State, digest
 from storage.durable import staged
 from storage.errors import DataError, DiskError
 from storage.manifest import NAME, NewerFormat, seal

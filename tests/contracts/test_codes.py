@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from distgan.codes import Decoding, Encoding
-from distgan.config import config_from_tables
+from distgan.config.run_config import config_from_tables
 from distgan.method import Batch, Method, Sample, Step, build
 from distgan.methods import load_method, method_names
 

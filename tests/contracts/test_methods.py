@@ -9,14 +9,14 @@ import pytest
 import torch
 from pydantic import BaseModel
 
-from distgan.checkpoint import Checkpoints
-from distgan.config import config_from_tables
-from distgan.data import Feed, Known
-from distgan.distributed import Group
+from distgan.config.run_config import config_from_tables
+from distgan.data.batches import Feed, Known
+from distgan.engine.checkpoint import Checkpoints
+from distgan.engine.distributed import Group
+from distgan.engine.trainer import Trainer
 from distgan.method import Method, Sample, Step, build
 from distgan.methods import load_method, method_names
 from distgan.model import load_model, save_model
-from distgan.trainer import Trainer
 from storage.sampler import StratifiedSampler
 
 CASES = [(name, preset) for name in method_names() for preset in load_method(name).presets]

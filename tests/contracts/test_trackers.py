@@ -11,14 +11,14 @@ import pytest
 from matplotlib.figure import Figure
 
 import cluster.tracking
-import distgan.tracking
+import distgan.monitoring.tracking
 from cluster.home import Home
-from distgan.tracking import Tracker, read_lines
+from distgan.monitoring.tracking import Tracker, read_lines
 
 WORDS = ("params", "metrics", "figure", "artifact")
 KINDS = sorted(
     kind.__name__
-    for module in (distgan.tracking, cluster.tracking)
+    for module in (distgan.monitoring.tracking, cluster.tracking)
     for kind in vars(module).values()
     if inspect.isclass(kind) and kind is not Tracker and all(hasattr(kind, word) for word in WORDS)
 )
@@ -46,7 +46,7 @@ def jsonl(folder: Path) -> Told:
     def params() -> dict[str, str]:
         return {key: str(value) for key, value in json.loads((folder / "params.json").read_text()).items()}
 
-    return Told(distgan.tracking.JsonlTracker(folder), params, history, files)
+    return Told(distgan.monitoring.tracking.JsonlTracker(folder), params, history, files)
 
 
 def mlflow(folder: Path) -> Told:

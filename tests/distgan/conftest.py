@@ -11,13 +11,13 @@ import pytest
 import torch
 from PIL import Image
 
-from distgan.config import AnyRun, config_from_tables
-from distgan.data import Feed, Known
-from distgan.distributed import Group
+from distgan.config.run_config import AnyRun, config_from_tables
+from distgan.data.batches import Feed, Known
+from distgan.engine.distributed import Group
+from distgan.engine.running import run
+from distgan.engine.trainer import Trainer
 from distgan.method import Method, Sample, build
 from distgan.methods import load_method
-from distgan.running import run
-from distgan.trainer import Trainer
 from storage.cuts import Cut
 from storage.ingest import ingest
 from storage.preprocess import Preparation, prepare

@@ -22,14 +22,14 @@ import torch.distributed as dist
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from distgan.checkpoint import Checkpoints
-from distgan.config import config_from_tables
-from distgan.data import Feed, Known
-from distgan.distributed import Group
+from distgan.config.run_config import config_from_tables
+from distgan.data.batches import Feed, Known
+from distgan.engine.checkpoint import Checkpoints
+from distgan.engine.distributed import Group
+from distgan.engine.nonfinite import NonFinite
+from distgan.engine.trainer import Trainer
 from distgan.method import Batch, Method, MethodConfig, Sample, Step, Terms, Turn, build
 from distgan.methods import load_method
-from distgan.nonfinite import NonFinite
-from distgan.trainer import Trainer
 from storage.errors import InternalError
 from storage.sampler import StratifiedSampler
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from distgan.activity import Activity
-from distgan.distributed import Group, PeerLost
+from distgan.engine.distributed import Group, PeerLost
+from distgan.monitoring.activity import Activity
 
 
 def test_a_step_is_hurried_and_the_time_between_steps_is_not() -> None:

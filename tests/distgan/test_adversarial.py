@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from distgan.config import AnyRun, config_from_tables
+from distgan.config.run_config import AnyRun, config_from_tables
 from distgan.method import Batch, Method, Sample, Step, build
 from distgan.methods import load_method
 

@@ -12,8 +12,8 @@ from pydantic import ValidationError
 from scipy import ndimage
 from torch import Tensor
 
-from distgan.augment import augmented, check_augment, moved, normal, random_bits
-from distgan.sections import Augment
+from distgan.config.sections import Augment
+from distgan.data.augment import augmented, check_augment, moved, normal, random_bits
 from storage.errors import RecipeError
 
 FLIP, TURN, BOTH = Augment(flip=True), Augment(quarter_turns=True), Augment(flip=True, quarter_turns=True)

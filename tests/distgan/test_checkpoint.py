@@ -11,10 +11,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from distgan.checkpoint import DTYPES, Checkpoints, write_tensors
-from distgan.config import AnyRun, config_from_tables
-from distgan.state import State, digest
-from distgan.trainer import Trainer
+from distgan.config.run_config import AnyRun, config_from_tables
+from distgan.engine.checkpoint import DTYPES, Checkpoints, write_tensors
+from distgan.engine.state import State, digest
+from distgan.engine.trainer import Trainer
 from storage.errors import DataError, DiskError
 from storage.manifest import sha256_file
 

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 import torch
 
-from distgan import checkpoint
-from distgan.checkpoint import Checkpoints
-from distgan.state import digest
+from distgan.engine import checkpoint
+from distgan.engine.checkpoint import Checkpoints
+from distgan.engine.state import digest
 
 KILLED = 137
 CHANGES = ("os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.link", "os.truncate")

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from distgan.config import config_from_tables
-from distgan.initialisation import initialise
+from distgan.config.run_config import config_from_tables
+from distgan.engine.initialisation import initialise
 from distgan.method import Batch, Sample, Step, build
 from distgan.methods import load_method
 from distgan.methods.transfer_classifier import TransferClassifier, dropped

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from distgan import cli
-from distgan.config import config_from_tables, read_config
+from distgan.config.run_config import config_from_tables, read_config
 from storage.manifest import NAME
 
 RECIPE = "rosette_wgan_gp"
@@ -144,7 +144,7 @@ def test_our_own_bugs_and_a_key_press_are_told_likewise(
     def fail(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr("distgan.inspection.inspect_store", fail)
+    monkeypatch.setattr("distgan.data.inspection.inspect_store", fail)
     answer = distgan("inspect", "x")
     assert answer.code == code
     assert told in answer.err

@@ -9,13 +9,13 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from distgan.companions import companions_of, one_of_each
-from distgan.config import config_from_tables
-from distgan.data import Feed, Known, known_of
-from distgan.distributed import Group
-from distgan.feed import open_feed
+from distgan.config.run_config import config_from_tables
+from distgan.config.sections import Augment
+from distgan.data.batches import Feed, Known, known_of
+from distgan.data.companions import companions_of, one_of_each
+from distgan.data.feed import open_feed
+from distgan.engine.distributed import Group
 from distgan.method import Sample
-from distgan.sections import Augment
 from storage.codecs import codec
 from storage.errors import RecipeError
 from storage.manifest import committed

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from distgan.engine.trainer import Trainer
+from distgan.engine.turns import Found
 from distgan.method import Turn
-from distgan.trainer import Trainer
-from distgan.turns import Found
 from storage.errors import RecipeError
 
 MakeTrainer = Callable[..., Trainer]

@@ -8,7 +8,14 @@ from typing import Any
 
 import pytest
 
-from distgan.config import RECIPES, apply_override, config_from_tables, read_config, read_prepare, read_tables
+from distgan.config.run_config import (
+    RECIPES,
+    apply_override,
+    config_from_tables,
+    read_config,
+    read_prepare,
+    read_tables,
+)
 from storage.errors import MissingError, RecipeError
 from storage.pipeline import Pipeline
 

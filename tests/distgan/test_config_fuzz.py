@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from distgan.config import AnyRun, apply_override, config_from_tables, read_config, read_tables
+from distgan.config.run_config import AnyRun, apply_override, config_from_tables, read_config, read_tables
 from storage.errors import DistganError
 
 KEYS = sorted(

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from distgan.config import config_from_tables, read_prepare
-from distgan.prepare_sections import Prepare
+from distgan.config.prepare_sections import Prepare
+from distgan.config.run_config import config_from_tables, read_prepare
 from storage.errors import MissingError, RecipeError
 
 ALONE = """

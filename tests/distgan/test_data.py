@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from distgan.data import (
+from distgan.config.sections import Data
+from distgan.data.batches import (
     Feed,
     choose,
     counted,
@@ -20,7 +21,6 @@ from distgan.data import (
     sample_of,
     to_unit_range,
 )
-from distgan.sections import Data
 from storage.errors import DataError, RecipeError
 from storage.patches import PatchStore
 

@@ -13,8 +13,9 @@ import tifffile
 import torch
 
 from distgan.cli import main
-from distgan.config import config_from_tables
-from distgan.data import to_unit_range
+from distgan.config.run_config import config_from_tables
+from distgan.data.batches import to_unit_range
+from distgan.engine.trainer import Trainer
 from distgan.inference import detect as detection
 from distgan.inference import heatmaps as maps_of
 from distgan.inference.detect import detect
@@ -23,7 +24,6 @@ from distgan.inference.windows import starts
 from distgan.method import Sample, build
 from distgan.methods import load_method
 from distgan.model import Model, load_model, save_model
-from distgan.trainer import Trainer
 from storage.cuts import Cut
 from storage.errors import DataError, InternalError, RecipeError
 from storage.ingest import ingest

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from distgan import distributed
-from distgan.distributed import Group, PeerLost, ShardMean
+from distgan.engine import distributed
+from distgan.engine.distributed import Group, PeerLost, ShardMean
 from storage.errors import DataError
 
 GROUPS = [(workers, shards) for shards in range(1, 9) for workers in range(1, shards + 1)]

@@ -12,7 +12,7 @@ import torch
 import zarr
 
 from distgan.cli import main
-from distgan.data import to_unit_range
+from distgan.data.batches import to_unit_range
 from distgan.inference import embed as embedding
 from distgan.inference.embed import embed, intensity
 from distgan.metrics.classical import classical, size

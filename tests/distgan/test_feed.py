@@ -12,13 +12,13 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from distgan import feed as feeds
-from distgan.checkpoint import Checkpoints
-from distgan.config import AnyRun, config_from_tables
-from distgan.data import Batches, Feed, Known, to_unit_range
-from distgan.distributed import Group
-from distgan.feed import SharedFeed, StreamFeed, on_device, open_feed, residence, some_blocks
-from distgan.tracking import final_metrics
+from distgan.config.run_config import AnyRun, config_from_tables
+from distgan.data import feed as feeds
+from distgan.data.batches import Batches, Feed, Known, to_unit_range
+from distgan.data.feed import SharedFeed, StreamFeed, on_device, open_feed, residence, some_blocks
+from distgan.engine.checkpoint import Checkpoints
+from distgan.engine.distributed import Group
+from distgan.monitoring.tracking import final_metrics
 from storage import shared, stream
 from storage.errors import DataError, RecipeError
 from storage.manifest import committed

@@ -15,20 +15,20 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from distgan.cli import main
-from distgan.config import RECIPES, config_from_tables
-from distgan.data import choose, sample_of
-from distgan.figure_set import Asked, Drawn, LeftOut, Part, write_set
+from distgan.config.run_config import RECIPES, config_from_tables
+from distgan.data.batches import choose, sample_of
+from distgan.engine.initialisation import initialise
+from distgan.engine.trainer import Trainer
 from distgan.figures import load_paper, paper_names, read_settings
 from distgan.figures.wang import Settings
 from distgan.figures.wang.detection import detected
 from distgan.figures.wang.networks import compared, responses
 from distgan.figures.wang.weights import gearys_c, nearest, tsne
 from distgan.inference.detect import detect
-from distgan.initialisation import initialise
 from distgan.method import Sample, build
 from distgan.methods import load_method
 from distgan.model import Model, load_model, save_model
-from distgan.trainer import Trainer
+from distgan.plots.figure_set import Asked, Drawn, LeftOut, Part, write_set
 from storage.cuts import Cut
 from storage.errors import DataError, MissingError, RecipeError
 from storage.ingest import ingest
@@ -135,7 +135,7 @@ def test_settings_that_cannot_be_meant_are_refused(tmp_path: Path) -> None:
 @pytest.fixture
 def coarse(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pictures that are drawn and written in a moment."""
-    monkeypatch.setattr("distgan.figure_set.DPI", 30)
+    monkeypatch.setattr("distgan.plots.figure_set.DPI", 30)
 
 
 # sweeps

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from distgan.figure_set import Asked, Drawn
 from distgan.figures import load_paper
 from distgan.figures.cytogan.curves import along, families
 from distgan.figures.cytogan.mechanisms import mechanisms
 from distgan.figures.cytogan.samples import SHOWN, samples
+from distgan.plots.figure_set import Asked, Drawn
 from storage.errors import DataError, MissingError
 
 CYTOGAN = load_paper("cytogan")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from distgan.follower import Follower
+from distgan.monitoring.follower import Follower
 
 
 @pytest.fixture

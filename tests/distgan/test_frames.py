@@ -8,8 +8,8 @@ import pytest
 import tifffile
 from numpy.typing import NDArray
 
-from distgan import frames
-from distgan.frames import frames_of_images, frames_of_patches, place_of, spread
+from distgan.data import frames
+from distgan.data.frames import frames_of_images, frames_of_patches, place_of, spread
 from storage.cuts import Cut
 from storage.errors import DataError
 from storage.ingest import ingest

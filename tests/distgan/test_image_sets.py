@@ -9,7 +9,7 @@ import tifffile
 import torch
 from PIL import Image
 
-from distgan.image_sets import ImageFolder, feed_of, is_model, made_by, open_images, unit_range
+from distgan.data.image_sets import ImageFolder, feed_of, is_model, made_by, open_images, unit_range
 from distgan.model import load_model
 from storage.errors import DataError, MissingError, RecipeError
 from storage.patches import PatchStore

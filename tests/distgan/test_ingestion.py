@@ -7,7 +7,7 @@ import pytest
 import tifffile
 import zarr
 
-from distgan.ingestion import layout_of, run_ingest
+from distgan.data.ingestion import layout_of, run_ingest
 from storage.errors import RecipeError
 from storage.layout import Layout
 from storage.patches import PatchStore

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import torch
 
-from distgan.config import AnyRun, config_from_tables
-from distgan.initialisation import initialise
+from distgan.config.run_config import AnyRun, config_from_tables
+from distgan.engine.initialisation import initialise
 from distgan.method import Method, Sample, build
 from distgan.methods import load_method
 from distgan.model import load_model

@@ -9,9 +9,10 @@ import pyarrow as pa
 import pytest
 import tifffile
 
-from distgan import frames, pictures
-from distgan.inspection import FEW, _columns, inspect_store
-from distgan.terminal import report
+from distgan.data import frames
+from distgan.data.inspection import FEW, _columns, inspect_store
+from distgan.monitoring.terminal import report
+from distgan.plots import pictures
 from storage.errors import DataError, MissingError, RecipeError
 from storage.ingest import ingest
 from storage.layout import Layout, from_pattern
@@ -124,7 +125,7 @@ def test_many_values_are_thinned_out_but_extremes_are_found(
     patch_store: PatchStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = inspect_store(patch_store.path, None)["statistics"][0]
-    monkeypatch.setattr("distgan.inspection.VALUES", 500)
+    monkeypatch.setattr("distgan.data.inspection.VALUES", 500)
     thin = inspect_store(patch_store.path, None)["statistics"][0]
     assert thin["mean"] != whole["mean"]
     assert thin["mean"] == pytest.approx(whole["mean"], rel=0.1)

@@ -91,7 +91,7 @@ def test_a_model_of_planted_cells_is_better_than_greens_of_different_cells(
         "recipe": {},
     }
     store = write_patches(tmp_path / "cells.zarr", images, obs, facts)
-    from distgan.sections import Data
+    from distgan.config.sections import Data
 
     config = SimpleNamespace(
         data=Data.model_validate({"store": str(store.path)}), method=SimpleNamespace(name="star_gan", column="protein")

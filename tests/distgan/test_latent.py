@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from distgan.latent import lerp, slerp
+from distgan.inference.latent import lerp, slerp
 
 
 def codes(*shape: int, seed: int = 0) -> torch.Tensor:

@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import nn
 
-from distgan.layout import copied, flat, put_channels_last, unflat
-from distgan.optimizers import make_optimizer
-from distgan.sections import Optimizer
-from distgan.trainer import Trainer
+from distgan.config.sections import Optimizer
+from distgan.engine.memory_format import copied, flat, put_channels_last, unflat
+from distgan.engine.optimizers import make_optimizer
+from distgan.engine.trainer import Trainer
 
 MakeTrainer = Callable[..., Trainer]
 LAST = torch.channels_last

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from distgan.lbfgs import minimise
+from distgan.inference.lbfgs import minimise
 
 COUNT, SIZE = 6, 12
 

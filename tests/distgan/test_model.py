@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save
 
-from distgan.config import config_from_tables
+from distgan.config.run_config import config_from_tables
 from distgan.model import CARD, WEIGHTS, load_model
 from storage.errors import DataError, MissingError
 from storage.manifest import NAME, read_manifest, seal

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from distgan.config import AnyRun, config_from_tables
-from distgan.numerics import Fingerprint, check, differences, fingerprint
+from distgan.config.run_config import AnyRun, config_from_tables
+from distgan.engine.numerics import Fingerprint, check, differences, fingerprint
 from storage.errors import DataError
 
 CPU = torch.device("cpu")

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from distgan.optimizers import make_optimizer, rate_factor
-from distgan.sections import Optimizer
+from distgan.config.sections import Optimizer
+from distgan.engine.optimizers import make_optimizer, rate_factor
 
 
 def config(**fields: Any) -> Optimizer:

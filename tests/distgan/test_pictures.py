@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
-from distgan import pictures
-from distgan.pictures import coloured, colours_of, composite, gallery, plain, plates, sheet, shrunk
+from distgan.plots import pictures
+from distgan.plots.pictures import coloured, colours_of, composite, gallery, plain, plates, sheet, shrunk
 from storage.errors import DiskError, RecipeError
 
 RANDOM = np.random.default_rng(0)

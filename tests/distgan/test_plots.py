@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from distgan.plots import distance_curve, grid, montage, side_by_side, spaced
+from distgan.plots.image_plots import distance_curve, grid, montage, side_by_side, spaced
 
 
 def flat(*values: float, count: int = 1) -> np.ndarray:

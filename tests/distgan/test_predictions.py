@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from distgan.predictions import FILE, Predictions, evaluated_at, read_predictions
+from distgan.assessment.predictions import FILE, Predictions, evaluated_at, read_predictions
 from storage.errors import DataError, MissingError
 
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import torch
 
-from distgan.config import config_from_tables
-from distgan.profiling import STEPS, profile
+from distgan.config.run_config import config_from_tables
+from distgan.monitoring.profiling import STEPS, profile
 
 
 def test_the_parts_of_a_step_are_named_and_add_up(tables: dict[str, Any], tmp_path: Path) -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from distgan.distributed import Group
-from distgan.pulse import STOP, Pulse, last_pulse
+from distgan.engine.distributed import Group
+from distgan.monitoring.pulse import STOP, Pulse, last_pulse
 
 
 class Clock:

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from distgan.checkpoint import TENSORS, Checkpoints
-from distgan.config import AnyRun, config_from_tables
-from distgan.numerics import fingerprint
-from distgan.resume import changed
+from distgan.config.run_config import AnyRun, config_from_tables
+from distgan.engine.checkpoint import TENSORS, Checkpoints
+from distgan.engine.numerics import fingerprint
+from distgan.engine.resume import changed
 from storage.errors import DataError
 
 Train = Callable[[AnyRun, Path], None]
@@ -91,7 +91,7 @@ def test_other_numerics_are_told_and_the_run_goes_on(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("distgan.numerics.fingerprint", lambda *given: fingerprint(*given) | {"threads": 7})
+    monkeypatch.setattr("distgan.engine.numerics.fingerprint", lambda *given: fingerprint(*given) | {"threads": 7})
     train(config_from_tables(tables, "the test"), halved)
     assert [text for text in caplog.messages if "not bit-identical: threads 1 -> 7" in text]
     assert (halved / "model").is_dir()
@@ -100,7 +100,7 @@ def test_other_numerics_are_told_and_the_run_goes_on(
 def test_other_numerics_are_refused_where_the_recipe_must_be_exact(
     halved: Path, tables: dict[str, Any], train: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("distgan.numerics.fingerprint", lambda *given: fingerprint(*given) | {"threads": 7})
+    monkeypatch.setattr("distgan.engine.numerics.fingerprint", lambda *given: fingerprint(*given) | {"threads": 7})
     with pytest.raises(DataError, match="threads 1 -> 7"):
         train(config_from_tables(tables, "the test"), halved, strict=True)
     assert not (halved / "model").exists()

@@ -11,13 +11,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from distgan import methods, nonfinite, trainer
-from distgan.checkpoint import Checkpoints, Snapshot
-from distgan.config import AnyRun, config_from_tables
+from distgan import methods
+from distgan.config.run_config import AnyRun, config_from_tables
+from distgan.engine import nonfinite, trainer
+from distgan.engine.checkpoint import Checkpoints, Snapshot
 from distgan.inference.sample import sample
 from distgan.model import load_model
-from distgan.pulse import STOP
-from distgan.tracking import final_metrics, read_lines
+from distgan.monitoring.pulse import STOP
+from distgan.monitoring.tracking import final_metrics, read_lines
 from storage.cuts import Cut
 from storage.errors import DataError, DivergedError, InterruptedRun, RecipeError
 from storage.preprocess import Preparation, prepare

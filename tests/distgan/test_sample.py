@@ -8,7 +8,7 @@ import tifffile
 import torch
 from PIL import Image
 
-from distgan.data import to_unit_range
+from distgan.data.batches import to_unit_range
 from distgan.inference.sample import sample, write_samples, write_values
 from distgan.model import Model, load_model
 from storage.errors import RecipeError

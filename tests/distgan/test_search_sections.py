@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from distgan.search_sections import Domain, Tune
+from distgan.config.search_sections import Domain, Tune
 
 SPACE: dict[str, Any] = {"optimizer.lr": {"loguniform": [1e-5, 1e-3]}}
 

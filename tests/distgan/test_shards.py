@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from distgan.distributed import Group
-from distgan.shards import ShardStates
+from distgan.engine.distributed import Group
+from distgan.engine.shards import ShardStates
 from storage.errors import DataError, InternalError
 
 CPU = torch.device("cpu")

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import torch
 
-from distgan.distributed import Group
-from distgan.state import State, checksum, digest, first_nonfinite
-from distgan.trainer import Trainer
+from distgan.engine.distributed import Group
+from distgan.engine.state import State, checksum, digest, first_nonfinite
+from distgan.engine.trainer import Trainer
 from storage.errors import DataError, InternalError
 
 MakeTrainer = Callable[..., Trainer]

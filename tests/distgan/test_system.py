@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from distgan.system import System
+from distgan.monitoring.system import System
 
 OWN = {"system/memory_mib", "system/cpu_cores"}
 

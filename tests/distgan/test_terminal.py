@@ -2,7 +2,7 @@
 
 import pytest
 
-from distgan import terminal
+from distgan.monitoring import terminal
 
 
 def test_columns_are_as_wide_as_they_must_be() -> None:

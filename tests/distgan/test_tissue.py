@@ -5,8 +5,8 @@ from collections.abc import Callable
 import pytest
 import torch
 
+from distgan.families.tissue import from_pool, weighted_difference
 from distgan.method import Batch, Step
-from distgan.tissue import from_pool, weighted_difference
 
 SIZE = 5
 

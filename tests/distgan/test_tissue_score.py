@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from distgan.engine.trainer import Trainer
 from distgan.inference.canvas import canvas
 from distgan.model import save_model
 from distgan.score import Asked, Told
 from distgan.scores.tissue import Settings, score
-from distgan.trainer import Trainer
 from storage.cuts import Cut
 from storage.errors import RecipeError
 from storage.patches import PatchStore

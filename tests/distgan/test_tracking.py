@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from matplotlib.figure import Figure
 
-from distgan.tracking import LINES, JsonlTracker, Latest, final_metrics, read_lines
+from distgan.monitoring.tracking import LINES, JsonlTracker, Latest, final_metrics, read_lines
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def test_a_second_tracker_goes_on_where_the_first_was(tracker: JsonlTracker) -> 
 def test_what_was_said_is_on_the_disk_after_a_flush(tracker: JsonlTracker, monkeypatch: pytest.MonkeyPatch) -> None:
     tracker.figure("samples", Figure(), 48)
     synced: list[str] = []
-    monkeypatch.setattr("distgan.tracking.sync", lambda path: synced.append(path.name))
+    monkeypatch.setattr("distgan.monitoring.tracking.sync", lambda path: synced.append(path.name))
     tracker.flush()
     assert sorted(synced) == [LINES, "samples-000000000048.png"]
 
@@ -94,7 +94,7 @@ def test_who_follows_a_run_reads_each_line_once(tracker: JsonlTracker, monkeypat
     assert latest.read() == (48, {"loss": 4.8})
     read = []
     monkeypatch.setattr(
-        "distgan.tracking.json.loads", lambda line: read.append(line) or json.JSONDecoder().decode(line)
+        "distgan.monitoring.tracking.json.loads", lambda line: read.append(line) or json.JSONDecoder().decode(line)
     )
     assert latest.read() == (48, {"loss": 4.8})
     tracker.metrics({"kid": 0.5}, 64)

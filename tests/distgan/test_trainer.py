@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from distgan.engine.nonfinite import NonFinite
+from distgan.engine.trainer import Trainer
 from distgan.method import Method, MethodConfig, Step, Term, Terms, Turn
-from distgan.nonfinite import NonFinite
-from distgan.trainer import Trainer
 
 MakeTrainer = Callable[..., Trainer]
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from distgan.engine.trainer import Trainer
+from distgan.engine.turns import Found
 from distgan.method import Step
-from distgan.trainer import Trainer
-from distgan.turns import Found
 
 MakeTrainer = Callable[..., Trainer]
 

@@ -11,16 +11,16 @@ import pytest
 import torch
 from pyarrow import csv
 
-from distgan.config import config_from_tables
-from distgan.data import Feed, choose, known_of, sample_of
-from distgan.distributed import Group
+from distgan.config.run_config import config_from_tables
+from distgan.data.batches import Feed, choose, known_of, sample_of
+from distgan.engine.distributed import Group
+from distgan.engine.trainer import Trainer
 from distgan.method import Batch, Step, build
 from distgan.methods import load_method
 from distgan.metrics.two_sample import drawn_from
 from distgan.model import load_model, save_model
 from distgan.score import Asked, Told
 from distgan.scores import two_sample
-from distgan.trainer import Trainer
 from storage.errors import RecipeError
 from storage.manifest import committed
 from storage.patches import KIND, PatchStore

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from distgan import methods
-from distgan.checkpoint import Checkpoints
-from distgan.config import AnyRun, config_from_tables
+from distgan.config.run_config import AnyRun, config_from_tables
+from distgan.engine.checkpoint import Checkpoints
 from distgan.method import Step
 from distgan.methods.wgan_gp import WganGp
-from distgan.tracking import read_lines
-from distgan.watch import DETECTORS, KEPT, MEANING, Watch, collapses, diverges, saturates
+from distgan.monitoring.tracking import read_lines
+from distgan.monitoring.watch import DETECTORS, KEPT, MEANING, Watch, collapses, diverges, saturates
 from storage.errors import DivergedError
 
 Points = list[dict[str, float]]
@@ -178,7 +178,7 @@ def flagged(folder: Path) -> list[tuple[int, dict[str, float]]]:
 
 @pytest.fixture
 def frozen(tables: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    monkeypatch.setattr("distgan.running.load_method", lambda name: Frozen)
+    monkeypatch.setattr("distgan.engine.running.load_method", lambda name: Frozen)
     tables["evaluate"]["every_images"] = 16
     return tables
 

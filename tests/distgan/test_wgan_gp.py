@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import torch
 
+from distgan.engine.trainer import Trainer
 from distgan.losses import gradient_penalty, r1_penalty
-from distgan.trainer import Trainer
 
 MakeTrainer = Callable[..., Trainer]
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from distgan.config import config_from_tables
-from distgan.pulse import STOP
+from distgan.config.run_config import config_from_tables
+from distgan.monitoring.pulse import STOP
 from tune.asking import Asking
 from tune.catalogue import Catalogue, Result, Trial
 from tune.space import Point, Space

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from cluster.home import Home
-from distgan.csv_table import as_csv
-from distgan.search_sections import Domain, Tune
+from distgan.config.search_sections import Domain, Tune
+from storage.csv_table import as_csv
 from tune.catalogue import Catalogue, Result
 from tune.effects import as_text, compared, effects_figure, effects_of, hedges_g, interval, levels
 from tune.search_tracking import SearchDelivery

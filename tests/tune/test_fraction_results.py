@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from distgan.fraction_sections import Fractions
+from distgan.config.fraction_sections import Fractions
 from tune.fraction_report import learning_curves, report_of
 from tune.fraction_results import Results, results_of
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from cluster.home import Home
-from distgan.config import config_from_tables
+from distgan.config.run_config import config_from_tables
 from storage.errors import InterruptedRun, MissingError, RecipeError
 from tune import fractions, packed
 from tune.fractions import status, sweep, sweep_folder

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from distgan.assessment.predictions import Predictions
 from distgan.metrics.classification import accuracy, confusion
-from distgan.predictions import Predictions
 from tune.fraction_results import Results, results_of
 from tune.group_bootstrap import with_group_bootstrap
 

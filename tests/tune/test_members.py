@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from distgan.config import config_from_tables
-from distgan.data import choose, open_store
+from distgan.config.run_config import config_from_tables
+from distgan.data.batches import choose, open_store
 from storage.errors import RecipeError
 from tune.members import Member, members_of
 

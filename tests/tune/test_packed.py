@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from safetensors import safe_open
 
-from distgan.checkpoint import Checkpoints
-from distgan.config import config_from_tables
-from distgan.pulse import STOP
+from distgan.config.run_config import config_from_tables
+from distgan.engine.checkpoint import Checkpoints
+from distgan.monitoring.pulse import STOP
 from storage.errors import DivergedError, RecipeError
 from tune import packed
 from tune.members import members_of

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from distgan.config import config_from_tables
-from distgan.search_sections import Domain
+from distgan.config.run_config import config_from_tables
+from distgan.config.search_sections import Domain
 from tune.catalogue import Catalogue, Result
 from tune.schedulers import make_scheduler, tell_past, within
 from tune.space import Space

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from distgan.config import config_from_tables
+from distgan.config.run_config import config_from_tables
 from storage.errors import RecipeError
 from tune.space import Space
 

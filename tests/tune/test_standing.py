@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from cluster.ownership import is_owned, owned
-from distgan.search_sections import Tune
+from distgan.config.search_sections import Tune
 from storage.errors import RecipeError, ServiceError
 from tune.catalogue import Catalogue, Result, Trial
 from tune.report import importances, parallel_coordinates

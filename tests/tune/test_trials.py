@@ -10,10 +10,10 @@ import pytest
 import torch
 from PIL import Image
 
-from distgan.checkpoint import Checkpoints
-from distgan.config import config_from_tables
-from distgan.pulse import STOP
-from distgan.tracking import read_lines
+from distgan.config.run_config import config_from_tables
+from distgan.engine.checkpoint import Checkpoints
+from distgan.monitoring.pulse import STOP
+from distgan.monitoring.tracking import read_lines
 from storage.cuts import Cut
 from storage.errors import DivergedError
 from storage.ingest import ingest

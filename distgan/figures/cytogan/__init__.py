@@ -2,11 +2,11 @@
 
 from pydantic import Field
 
-from distgan.figure_set import FigureSettings, Part
+from distgan.config.sections import Seed
 from distgan.figures.cytogan.curves import along, families
 from distgan.figures.cytogan.mechanisms import mechanisms
 from distgan.figures.cytogan.samples import samples
-from distgan.sections import Seed
+from distgan.plots.figure_set import FigureSettings, Part
 
 HEADING = "The figures of CytoGAN from our runs"
 

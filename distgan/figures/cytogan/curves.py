@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from distgan.figure_look import COLOURS, figure, grouped, legend, tidy
-from distgan.figure_set import Asked, Drawn
-from distgan.tracking import read_lines
+from distgan.monitoring.tracking import read_lines
+from distgan.plots.figure_look import COLOURS, figure, grouped, legend, tidy
+from distgan.plots.figure_set import Asked, Drawn
 from storage.errors import DataError
 
 METRICS = {

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from distgan.figure_look import COLOURS, figure, legend, tidy
-from distgan.figure_set import Asked, Drawn
+from distgan.plots.figure_look import COLOURS, figure, legend, tidy
+from distgan.plots.figure_set import Asked, Drawn
 from storage.errors import DataError, MissingError
 
 RULES = ("NSC", "NSCB")

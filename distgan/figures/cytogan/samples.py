@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
-from distgan import plots
-from distgan.data import to_unit_range
-from distgan.figure_look import figure
-from distgan.figure_set import Asked, Drawn
-from distgan.frames import spread
+from distgan.data.batches import to_unit_range
+from distgan.data.frames import spread
 from distgan.inference.sample import sample
+from distgan.plots import image_plots
+from distgan.plots.figure_look import figure
+from distgan.plots.figure_set import Asked, Drawn
 from storage.patches import PatchStore
 
 SHOWN = 12
@@ -31,7 +31,7 @@ def samples(asked: Asked) -> Iterator[Drawn]:
     axes = drawn.subplots(len(rows), 2, width_ratios=(1.2, SHOWN), squeeze=False)
     for (label, axis), (name, images) in zip(axes, rows.items(), strict=True):
         label.text(1, 0.5, name, fontsize=7, ha="right", va="center")
-        axis.imshow(plots.montage(images, SHOWN, 2), interpolation="nearest")
+        axis.imshow(image_plots.montage(images, SHOWN, 2), interpolation="nearest")
         label.set_axis_off()
         axis.set_axis_off()
     numbers = [

@@ -5,13 +5,13 @@
 
 from pydantic import Field, JsonValue
 
-from distgan.figure_set import FigureSettings, Part
+from distgan.config.sections import Section, Seed
 from distgan.figures.wang.detection import bands, heatmaps
 from distgan.figures.wang.images import denoising, interpolation, samples
 from distgan.figures.wang.labels import fewer_labels, training
 from distgan.figures.wang.responses import activations, feature_maps
 from distgan.figures.wang.weights import dense_weights, filters
-from distgan.sections import Section, Seed
+from distgan.plots.figure_set import FigureSettings, Part
 
 HEADING = "The figures of Wang et al. from our runs"
 

@@ -10,12 +10,12 @@ from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
-from distgan.figure_look import figure, picture
-from distgan.figure_set import Asked, Drawn
-from distgan.frames import spread
+from distgan.data.frames import spread
 from distgan.inference.heatmaps import Frames
 from distgan.inference.hits import BANDS, LEVELS, Hits, Truth, find_hits, judged, read_truth
 from distgan.inference.overlays import COLOURS, Plane, plane
+from distgan.plots.figure_look import figure, picture
+from distgan.plots.figure_set import Asked, Drawn
 from storage.errors import DataError, RecipeError
 from storage.source import Listing, Source, open_source
 from storage.store import ImageStore

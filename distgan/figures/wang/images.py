@@ -9,17 +9,17 @@ import torch
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from distgan import plots
 from distgan.codes import Decoding
-from distgan.data import to_unit_range
-from distgan.figure_look import SCRATCH, TRANSFER, figure, picture, tidy
-from distgan.figure_set import Asked, Drawn
-from distgan.frames import spread
+from distgan.data.batches import to_unit_range
+from distgan.data.frames import spread
+from distgan.inference.latent import slerp
 from distgan.inference.sample import sample
-from distgan.latent import slerp
 from distgan.method import Batch, Step
 from distgan.model import Model
-from distgan.tracking import read_lines
+from distgan.monitoring.tracking import read_lines
+from distgan.plots import image_plots
+from distgan.plots.figure_look import SCRATCH, TRANSFER, figure, picture, tidy
+from distgan.plots.figure_set import Asked, Drawn
 from storage.errors import DataError, RecipeError
 from storage.patches import PatchStore
 from storage.pipeline import Pipeline
@@ -78,7 +78,7 @@ def samples(asked: Asked) -> Iterator[Drawn]:
     drawn = figure(7.6, 5.0)
     (left, right), (generator, critic) = drawn.subplots(2, 2, height_ratios=(2.8, 1.6))
     for axis, images, title in ((left, made, "made"), (right, real, "real")):
-        axis.imshow(plots.montage(images, 8, 1), interpolation="nearest")
+        axis.imshow(image_plots.montage(images, 8, 1), interpolation="nearest")
         axis.set_axis_off()
         axis.set_title(title, fontsize=9)
     _lines(generator, losses, {"loss/generator": ("generator", TRANSFER)}, "loss of the generator")
@@ -135,7 +135,7 @@ def interpolation(asked: Asked) -> Iterator[Drawn]:
     codes = method.prior.drawn(Step(nothing, 0, seed=asked.settings.seed), "walk", WALKS + 1)
     walks = slerp(codes[:-1, None], codes[1:, None], torch.linspace(0, 1, STEPS))
     images = method.decoded(walks.flatten(0, 1), nothing).unflatten(0, (WALKS, STEPS))
-    drawn = plots.grid(
+    drawn = image_plots.grid(
         images.flatten(0, 1).numpy(), "each line from one code (left) to the next (right)", columns=STEPS
     )
     apart = (images[:, 1:] - images[:, :-1]).square().flatten(2).mean(2).sqrt()

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from distgan.figure_look import COLOURS, figure, grouped, legend, spread, tidy
-from distgan.figure_set import Asked, Drawn, LeftOut
 from distgan.figures.wang.sweep import Row, Sweep, labels_of, over_repeats, read_sweep, summary
-from distgan.plots import spaced
+from distgan.plots.figure_look import COLOURS, figure, grouped, legend, spread, tidy
+from distgan.plots.figure_set import Asked, Drawn, LeftOut
+from distgan.plots.image_plots import spaced
 from storage.errors import RecipeError
 
 

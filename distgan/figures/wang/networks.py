@@ -7,14 +7,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from distgan.data import choose, to_unit_range
-from distgan.figure_set import Asked
-from distgan.initialisation import initialise
+from distgan.config.sections import Init
+from distgan.data.batches import choose, to_unit_range
+from distgan.engine.initialisation import initialise
 from distgan.method import build
 from distgan.methods.transfer_classifier import TransferClassifier
 from distgan.model import Model
 from distgan.networks.rosette import Critic
-from distgan.sections import Init
+from distgan.plots.figure_set import Asked
 from storage.errors import RecipeError
 from storage.patches import PatchStore
 from storage.split import column_values

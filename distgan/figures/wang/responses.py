@@ -8,9 +8,9 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 from torch import nn
 
-from distgan.figure_look import SCRATCH, TRANSFER, figure, legend, mosaic, picture, tidy
-from distgan.figure_set import Asked, Drawn
 from distgan.figures.wang.networks import WAYS, Compared, Network, compared, layers, responses
+from distgan.plots.figure_look import SCRATCH, TRANSFER, figure, legend, mosaic, picture, tidy
+from distgan.plots.figure_set import Asked, Drawn
 
 MAPS = 16
 """Of a layer; those that answer most."""

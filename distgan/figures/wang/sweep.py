@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from distgan.figure_look import spread
-from distgan.figure_set import Asked
-from distgan.tracking import read_lines
+from distgan.monitoring.tracking import read_lines
+from distgan.plots.figure_look import spread
+from distgan.plots.figure_set import Asked
 from storage.errors import DataError, MissingError
 
 PLAN = "plan.json"

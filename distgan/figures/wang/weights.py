@@ -8,10 +8,10 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from distgan.figure_look import SCRATCH, TRANSFER, figure, mosaic, picture, tidy
-from distgan.figure_set import Asked, Drawn
 from distgan.figures.wang.networks import WAYS, Compared, Network, compared
 from distgan.networks.rosette import Critic
+from distgan.plots.figure_look import SCRATCH, TRANSFER, figure, mosaic, picture, tidy
+from distgan.plots.figure_set import Asked, Drawn
 
 COLUMNS = 8
 Floats = NDArray[np.float64]

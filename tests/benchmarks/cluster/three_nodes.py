@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from distgan.pulse import last_pulse
+from distgan.monitoring.pulse import last_pulse
 from tests.benchmarks.cluster.nodes import ADDRESSES, BINARIES, Machine, network, refused, until
 from tests.benchmarks.cluster.services import start_services, stored
 

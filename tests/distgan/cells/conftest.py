@@ -10,14 +10,14 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from distgan.config import AnyRun, config_from_tables
-from distgan.distributed import Group
-from distgan.initialisation import initialise
+from distgan.config.run_config import AnyRun, config_from_tables
+from distgan.engine.distributed import Group
+from distgan.engine.initialisation import initialise
+from distgan.engine.task import Task
+from distgan.engine.trainer import Trainer
 from distgan.method import build
 from distgan.methods import load_method
 from distgan.model import save_model
-from distgan.task import Task
-from distgan.trainer import Trainer
 from storage.manifest import committed
 from storage.patches import KIND, PatchStore
 from storage.store import create_array, write_shard

@@ -6,17 +6,17 @@ from typing import Any
 
 import pytest
 import torch
+from tests.distgan.families.cells.conftest import CLASSES, model_of, write_cells
 from torch import Tensor
 
-from distgan.cells import CellMethod
-from distgan.config import AnyRun
+from distgan.config.run_config import AnyRun
+from distgan.families.cells import CellMethod
 from distgan.method import Batch
 from distgan.methods.conditional_autoencoder import ConditionalAutoencoder
 from distgan.score import Asked, Told
 from distgan.scores.cells import Settings, score
 from storage.errors import RecipeError
 from storage.patches import PatchStore
-from tests.distgan.cells.conftest import CLASSES, model_of, write_cells
 
 STRUCTURES = (*CLASSES, "all")
 

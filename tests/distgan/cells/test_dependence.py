@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from distgan import cell_sets
-from distgan.cells import CellMethod
+from distgan.assessment import cell_sets
+from distgan.families.cells import CellMethod
 from distgan.method import Batch
 from distgan.methods.conditional_autoencoder import ConditionalAutoencoder
 from distgan.score import Asked, Told

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tests.distgan.families.cells.conftest import CLASSES, model_of
 
 from distgan.cli import main
-from distgan.config import AnyRun
+from distgan.config.run_config import AnyRun
 from distgan.inference.regenerate import regenerate
 from distgan.inference.told import samples_of
 from distgan.model import load_model
 from storage.errors import RecipeError
 from storage.patches import PatchStore
-from tests.distgan.cells.conftest import CLASSES, model_of
 
 
 def test_both_phases_make_a_cell_again_and_tell_its_codes(

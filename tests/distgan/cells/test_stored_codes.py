@@ -10,15 +10,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from tests.distgan.families.cells.conftest import COUNT, trainer_of, write_cells
 
-from distgan.config import AnyRun
+from distgan.config.run_config import AnyRun
 from distgan.inference.embed import embed
 from distgan.methods.conditional_autoencoder import SHAPE
 from storage.embeddings import KIND, EmbeddingArrays, EmbeddingStore
 from storage.errors import DataError, MissingError, RecipeError
 from storage.manifest import committed
 from storage.patches import PatchStore
-from tests.distgan.cells.conftest import COUNT, trainer_of, write_cells
 
 Configured = Callable[..., AnyRun]
 

@@ -11,10 +11,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from distgan.cells import CellMethod
-from distgan.data import Feed, Known
+from distgan.data.batches import Feed, Known
 from distgan.evaluation import Sets
 from distgan.evaluations.cells import CellsEvaluation, normality
+from distgan.families.cells import CellMethod
 from distgan.method import Batch, MethodConfig, Sample, Turn
 from storage.errors import RecipeError
 

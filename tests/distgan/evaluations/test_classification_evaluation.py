@@ -13,15 +13,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from distgan.classifier import Classifier, ClassifierConfig
-from distgan.config import AnyRun, config_from_tables
-from distgan.data import Feed, Known
+from distgan.assessment.predictions import evaluated_at, read_predictions
+from distgan.config.run_config import AnyRun, config_from_tables
+from distgan.data.batches import Feed, Known
 from distgan.evaluation import Sets
 from distgan.evaluations.classification import ClassificationEvaluation
+from distgan.families.classifier import Classifier, ClassifierConfig
 from distgan.method import Sample
 from distgan.model import load_model
-from distgan.predictions import evaluated_at, read_predictions
-from distgan.tracking import read_lines
+from distgan.monitoring.tracking import read_lines
 from storage.errors import RecipeError
 
 CPU = torch.device("cpu")

@@ -10,13 +10,13 @@ import tifffile
 import torch
 from torch import Tensor, nn
 
-from distgan.classifier import Classifier, ClassifierConfig
-from distgan.config import config_from_tables
-from distgan.data import Feed
+from distgan.config.run_config import config_from_tables
+from distgan.config.sections import Detection
+from distgan.data.batches import Feed
 from distgan.evaluation import Sets
 from distgan.evaluations.detection import DetectionEvaluation
+from distgan.families.classifier import Classifier, ClassifierConfig
 from distgan.method import Sample
-from distgan.sections import Detection
 from storage.cuts import Cut
 from storage.errors import RecipeError
 from storage.ingest import ingest

@@ -9,13 +9,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from distgan.data import Feed
+from distgan.data.batches import Feed
+from distgan.engine.trainer import Trainer
 from distgan.evaluation import Sets
 from distgan.evaluations import kid as evaluation
 from distgan.evaluations.kid import KidEvaluation, kid_metrics
 from distgan.method import Sample
 from distgan.metrics.kid import Kid
-from distgan.trainer import Trainer
 from storage.errors import RecipeError
 from storage.patches import PatchStore
 

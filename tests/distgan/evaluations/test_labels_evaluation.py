@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+from distgan.engine.trainer import Trainer
 from distgan.evaluation import Sets
 from distgan.evaluations.kid import KidEvaluation
 from distgan.evaluations.labels import LabelsEvaluation, painted, shape_of
 from distgan.method import Sample, Step
-from distgan.trainer import Trainer
 from storage.errors import RecipeError
 
 

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from distgan.config import config_from_tables
-from distgan.data import Feed
-from distgan.distributed import Group
+from distgan.config.run_config import config_from_tables
+from distgan.data.batches import Feed
+from distgan.engine.distributed import Group
+from distgan.engine.trainer import Trainer
 from distgan.evaluation import Sets
 from distgan.evaluations.reconstruction import ReconstructionEvaluation, psnr
 from distgan.method import Batch, Sample, build
 from distgan.methods.autoencoder import Autoencoder
-from distgan.trainer import Trainer
 from storage.errors import RecipeError
 from storage.patches import PatchStore
 

@@ -11,11 +11,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from distgan.data import Feed, Known
+from distgan.data.batches import Feed, Known
+from distgan.engine.trainer import Trainer
 from distgan.evaluation import Sets
 from distgan.evaluations.segmentation import SegmentationEvaluation, Tally, scores
 from distgan.method import Sample
-from distgan.trainer import Trainer
 from storage.errors import RecipeError
 
 CPU = torch.device("cpu")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from distgan.data import Feed
+from distgan.data.batches import Feed
 from distgan.evaluation import Sets
 from distgan.evaluations import two_sample as module
 from distgan.evaluations.two_sample import TwoSampleEvaluation

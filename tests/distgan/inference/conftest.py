@@ -9,11 +9,11 @@ import pyarrow as pa
 import pytest
 import torch
 
-from distgan.config import config_from_tables
+from distgan.config.run_config import config_from_tables
+from distgan.engine.trainer import Trainer
 from distgan.method import Sample, build
 from distgan.methods import load_method
 from distgan.model import Model
-from distgan.trainer import Trainer
 
 CLASSES = ("golgi", "lamin", "nucleoli")
 CHANNELS = ("membrane", "DNA", "structure")

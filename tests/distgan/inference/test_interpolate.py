@@ -10,11 +10,11 @@ import torch
 from PIL import Image
 
 from distgan.codes import Prior
-from distgan.data import from_unit_range
+from distgan.data.batches import from_unit_range
 from distgan.inference.interpolate import between_samples, between_treatments, drawn, interpolate, path
 from distgan.inference.invert import Search
+from distgan.inference.latent import slerp
 from distgan.inference.told import samples_of
-from distgan.latent import slerp
 from distgan.model import Model
 from storage.embeddings import EmbeddingStore
 from storage.errors import RecipeError

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from distgan.cli import main
-from distgan.data import choose, to_unit_range
+from distgan.data.batches import choose, to_unit_range
 from distgan.inference import reconstruct as module
 from distgan.inference.invert import Inverter, Search
 from distgan.inference.reconstruct import reconstruct

@@ -11,8 +11,8 @@ import pytest
 import torch
 from PIL import Image
 
-from distgan.config import config_from_tables
-from distgan.data import from_unit_range
+from distgan.config.run_config import config_from_tables
+from distgan.data.batches import from_unit_range
 from distgan.inference.hold import diversity, held, look_alikes, write_held
 from distgan.inference.interpolate import Walks, by_size, drawn, interpolate
 from distgan.inference.invert import Search

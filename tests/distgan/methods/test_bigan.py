@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from distgan.trainer import Trainer
+from distgan.engine.trainer import Trainer
 
 
 @pytest.fixture

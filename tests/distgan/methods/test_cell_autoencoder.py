@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from distgan.config import config_from_tables
-from distgan.data import Feed
-from distgan.distributed import Group
+from distgan.config.run_config import config_from_tables
+from distgan.data.batches import Feed
+from distgan.engine.distributed import Group
+from distgan.engine.trainer import Trainer
 from distgan.method import Batch, Sample, Step, build
 from distgan.methods.cell_autoencoder import CellAutoencoder
-from distgan.trainer import Trainer
 from storage.errors import RecipeError
 
 CODES, IMAGES = 0.3, 0.7

@@ -9,13 +9,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from distgan.config import config_from_tables
-from distgan.data import Feed, Known
-from distgan.distributed import Group
-from distgan.initialisation import initialise
+from distgan.config.run_config import config_from_tables
+from distgan.data.batches import Feed, Known
+from distgan.engine.distributed import Group
+from distgan.engine.initialisation import initialise
+from distgan.engine.trainer import Trainer
 from distgan.method import Batch, Sample, Step, build
 from distgan.methods.conditional_autoencoder import ConditionalAutoencoder
-from distgan.trainer import Trainer
 from storage.errors import RecipeError
 
 N = 6

@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from distgan.engine.trainer import Trainer
 from distgan.method import Term
 from distgan.methods.dsgan import gradient_share
-from distgan.trainer import Trainer
 
 Make = Callable[..., Trainer]
 GENERATORS = ("label_generator", "translator", "reader")

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import torch
 
+from distgan.engine.trainer import Trainer
 from distgan.method import Term
-from distgan.trainer import Trainer
 
 
 @pytest.fixture

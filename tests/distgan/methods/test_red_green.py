@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 import torch
 
-from distgan.config import config_from_tables
-from distgan.data import Feed, Known
-from distgan.distributed import Group
+from distgan.config.run_config import config_from_tables
+from distgan.data.batches import Feed, Known
+from distgan.engine.distributed import Group
+from distgan.engine.trainer import Trainer
+from distgan.families.red_green import classes_of
 from distgan.losses import cross_entropy, gradient_penalty
 from distgan.method import Batch, Method, Sample, Step, build
 from distgan.methods import load_method
-from distgan.red_green import classes_of
-from distgan.trainer import Trainer
 from storage.errors import RecipeError
 from storage.sampler import StratifiedSampler
 

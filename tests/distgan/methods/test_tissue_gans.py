@@ -8,8 +8,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from distgan.engine.trainer import Trainer
 from distgan.method import Batch, Step
-from distgan.trainer import Trainer
 from storage.errors import RecipeError
 
 Make = Callable[..., Trainer]

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from distgan.config import RECIPES, AnyRun, config_from_tables, read_config
+from distgan.config.run_config import RECIPES, AnyRun, config_from_tables, read_config
 
 
 def paper(name: str, preset: str = "paper") -> AnyRun:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from distgan.config import config_from_tables
+from distgan.config.run_config import config_from_tables
 from distgan.method import Batch, Sample, Step, build
 from distgan.methods.vae import Vae
 

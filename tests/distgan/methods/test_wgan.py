@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import torch
 
+from distgan.engine.trainer import Trainer
 from distgan.losses import gradient_penalty
-from distgan.trainer import Trainer
 
 
 def wgan(tables: dict[str, Any], **keys: Any) -> dict[str, Any]:

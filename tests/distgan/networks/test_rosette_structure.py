@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from distgan.config import config_from_tables
+from distgan.config.run_config import config_from_tables
+from distgan.engine.initialisation import initialise
 from distgan.inference.detector import Detector
-from distgan.initialisation import initialise
 from distgan.method import Sample, build
 from distgan.methods import load_method
 from distgan.methods.transfer_classifier import TransferClassifier

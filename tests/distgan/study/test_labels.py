@@ -10,11 +10,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from distgan.image_sets import open_images
+from distgan.data.image_sets import open_images
+from distgan.engine.trainer import Trainer
 from distgan.model import Model
 from distgan.study.labels import label_sets
 from distgan.study.panel import KEY, Panel, write_study
-from distgan.trainer import Trainer
 from storage.errors import RecipeError
 from storage.manifest import committed
 from storage.patches import KIND, PatchArrays, PatchStore

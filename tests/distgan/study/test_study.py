@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from distgan import cli
-from distgan.image_sets import open_images
+from distgan.data.image_sets import open_images
 from distgan.model import load_model
 from distgan.study.answers import read_answers
 from distgan.study.panel import KEY, PAGE, Panel, write_study

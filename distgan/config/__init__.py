@@ -1,0 +1,1 @@
+"""The settings of a run: sections of a recipe, checked, as one frozen RunConfig."""

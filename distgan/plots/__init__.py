@@ -1,0 +1,1 @@
+"""Arrays -> matplotlib figures. Nothing here logs; every axis has a unit."""
