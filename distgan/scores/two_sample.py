@@ -36,7 +36,8 @@ class Settings(ScoreSettings):
     store: of the images; by default the one that the model was trained on.  split: what is held out of it; by default
     what the model has not seen.  by: the column of classes; "" makes one class of all.  group: the column whose groups
     (fields) are not divided between the critic's two halves; "" divides at will.  kinds: the critics.  red: whether the
-    first channel is scored by itself, too.  The others are as of `distgan.metrics.two_sample.Test`.
+    first channel is scored by itself, too.  floor: whether training images are, in the model's place; of several models
+    on the same store it is the same.  The others are as of `distgan.metrics.two_sample.Test`.
     """
 
     store: str = ""
@@ -45,6 +46,7 @@ class Settings(ScoreSettings):
     group: str = ""
     kinds: tuple[Kind, ...] = ("wgan_gp",)
     red: bool = True
+    floor: bool = True
     steps: int = Field(5_000, ge=1)
     width: int = Field(32, ge=1, le=256)
     rate: float | None = Field(None, gt=0)
@@ -98,7 +100,9 @@ def _of_model(model: Model, settings: Settings, asked: Asked) -> list[dict[str, 
     classes = list(_classes(PatchStore.open(Path(config.store)), config, settings))
     rows: list[dict[str, Any]] = []
     for done, one in enumerate(classes):
-        sources = {"made": _made(model, one, settings), "training images": drawn_from(one.train)}
+        sources = {"made": _made(model, one, settings)}
+        if settings.floor:
+            sources["training images"] = drawn_from(one.train)
         for kind in settings.kinds:
             for name, source in sources.items():
                 rows += _rows(one, source, settings.test(kind), settings, name)
