@@ -145,7 +145,7 @@ def _check_addresses(tables: Tables) -> None:
             )
 
 
-def set_from: Sequence[str]) -> Tables:
+def set_from(overrides: Sequence[str]) -> Tables:
     """The tables that overrides make where there is no recipe, unchecked."""
     tables: Tables = {}
     for override in overrides:
