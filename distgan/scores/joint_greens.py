@@ -36,6 +36,7 @@ from distgan.score import Asked, ScoreSettings, Told
 from storage.datasets.synthetic_yeast import PROTEINS, SIZE, grow, photograph
 from storage.drawing import philox
 from storage.errors import RecipeError
+from storage.operations.geometry import resampled
 from storage.patches import PatchStore
 from storage.split import column_values
 
@@ -66,11 +67,12 @@ def score(asked: Asked) -> Told:
     settings: Settings = asked.settings
     model = load_model(Path(asked.target))
     method = _of_synthetic_yeast(model)
-    sources = {"planted": planted(settings.cells, settings.seed)}
+    size = tuple(model.card["image_shape"][1:])
+    sources = {"planted": planted(settings.cells, settings.seed, size)}
     asked.progress(1, 5)
     sources["made"] = _made(method, settings)
     asked.progress(2, 5)
-    sources["planted again"] = planted(settings.cells, settings.seed + 1)
+    sources["planted again"] = planted(settings.cells, settings.seed + 1, size)
     asked.progress(3, 5)
     sources["nearest in red"] = _nearest(model, sources["planted"])
     sources["of different cells"] = _mixed(sources["planted"], settings.seed)
@@ -103,8 +105,8 @@ def score(asked: Asked) -> Told:
     return Told(facts, {"pairs": pa.Table.from_pylist(rows)}, {"pairs": partial(_figure, rows, others)})
 
 
-def planted(count: int, seed: int) -> Cells:
-    """Cells with all their proteins, drawn as the data set is; N 7 48 80 in [0, 1]."""
+def planted(count: int, seed: int, size: tuple[int, ...] = SIZE) -> Cells:
+    """Cells with all their proteins, drawn as the data set is, and shrunk as `resize` does; N 7 H W in [0, 1]."""
     found = np.empty((count, 1 + len(PROTEINS), *SIZE))
     for number in range(count):
         rng = philox(seed, 3, number)
@@ -113,16 +115,20 @@ def planted(count: int, seed: int) -> Cells:
             green = np.exp(rng.normal(0, LAMP)) * rng.lognormal(0, EXPRESSION)
             image = photograph(rng, cell, protein, np.asarray((lamp, green)))
             found[number, [0, place]] = image[..., :2].transpose(2, 0, 1) / 255
-    return found
+    if size == SIZE:
+        return found
+    step = (1.0, SIZE[0] / size[0], SIZE[1] / size[1])
+    return np.stack([resampled(cell, (len(cell), *size), step, nearest=False) for cell in found])
 
 
 def _of_synthetic_yeast(model: Model) -> RedFirst:
     method = red_first(model, "joint_greens")
-    if tuple(method.shown[1:]) != PROTEINS or tuple(model.card["image_shape"]) != (2, *SIZE):
+    channels, height, width = model.card["image_shape"]
+    if tuple(method.shown[1:]) != PROTEINS or channels != 2 or height * SIZE[1] != width * SIZE[0] or height > SIZE[0]:
         raise RecipeError(
             "the joint statistics of these proteins are not known",
             f"{', '.join(method.shown[1:])} in images of {model.card['image_shape']}",
-            f"Train on synthetic_yeast (recipe synthetic_yeast_star): {', '.join(PROTEINS)}",
+            f"Train on synthetic_yeast, 48 x 80 or resized (synthetic_yeast_star): {', '.join(PROTEINS)}",
         )
     return method
 

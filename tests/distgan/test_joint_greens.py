@@ -58,6 +58,16 @@ def test_planted_cells_are_those_of_the_data_set(cells: Any) -> None:
     assert np.corrcoef(lengths(cells[:, 0]), stages)[0, 1] > 0.95
 
 
+def test_planted_cells_of_half_the_size_are_the_same_cells(cells: Any) -> None:
+    half = module.planted(60, 0, (24, 40))
+    assert half.shape == (60, 7, 24, 40)
+    assert half.mean((2, 3)) == pytest.approx(cells.mean((2, 3)), rel=0.05)
+    assert lengths(half[:, 0]) == pytest.approx(lengths(cells[:, 0]) / 2, rel=0.15)
+    nucleus = PROTEINS.index("nucleus")
+    both = [measured(one)["spread"][:, nucleus] for one in (half, cells)]
+    assert np.corrcoef(both)[0, 1] > 0.9
+
+
 class Oracle:
     """Makes planted cells: a code is a row of them, and the smallest red code has the smallest cell."""
 
