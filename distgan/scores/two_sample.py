@@ -1,8 +1,9 @@
 """`distgan evaluate two_sample`: can a fresh critic tell what a model makes from held-out images?
 
 Of a model, for each class it makes, its samples against the held-out images of that class; beside them the training
-images in its place, which is as good as it gets, and the same with the red channel alone. Of a patch store, its
-classes against each other (table 1 of Osokin et al.).
+images in its place, which is as good as it gets, and the same with the red channel alone. A model of cells is shown
+training cells of that class (structure); the channels that it does not make stay as they are there. Of a patch store,
+its classes against each other (table 1 of Osokin et al.).
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,6 +21,7 @@ from torch import Tensor
 
 from distgan.config.sections import Data, Split
 from distgan.data.batches import choose, to_unit_range
+from distgan.families.cells import CellMethod
 from distgan.method import Batch, Step, evaluated
 from distgan.metrics.two_sample import Kind, Made, Scores, Test, drawn_from, matrix, of_channels, two_sample
 from distgan.model import Model, load_model
@@ -175,8 +177,13 @@ def _made(model: Model, one: _Class, settings: Settings) -> Made:
     @torch.no_grad()
     def draw(count: int, number: int) -> Tensor:
         columns = {settings.by: torch.full((count,), number_of[one.name])} if number_of else {}
+        batch = Batch(shown(count, number), columns)
         with evaluated(method):
-            return method.preview(Step(Batch(shown(count, number), columns), number, seed=settings.seed))
+            images = method.preview(Step(batch, number, seed=settings.seed))
+        if isinstance(method, CellMethod):  # else a critic would tell cells by what was left black
+            others = [channel for channel in range(images.shape[1]) if channel not in method.made]
+            images[:, others] = batch.images[:, others]
+        return images
 
     return draw
 

@@ -14,6 +14,8 @@ from pyarrow import csv
 from distgan.config.run_config import config_from_tables
 from distgan.data.batches import Feed, choose, known_of, sample_of
 from distgan.engine.distributed import Group
+from distgan.engine.initialisation import initialise
+from distgan.engine.task import Task
 from distgan.engine.trainer import Trainer
 from distgan.method import Batch, Step, build
 from distgan.methods import load_method
@@ -117,6 +119,51 @@ def test_a_model_that_knows_classes_makes_those_asked_for(model: Path, store: Pa
         images = two_sample._made(star, two_sample._Class(kind, shown, shown, None), settings)(3, 10)
         step = Step(Batch(drawn_from(shown)(3, 10), {"kind": torch.full((3,), number)}), 10)
         assert torch.equal(images, star.method.preview(step))
+
+
+def cells_of(name: str, store: PatchStore, folder: Path, **tables: Any) -> Path:
+    """The folder of a model of cells whose red is the reference and whose green is the structure, as it began."""
+    critics = {} if name == "conditional_beta_vae" else {"critic_width": 2, "critic_depth": 2, "code_width": 4}
+    structure = {} if name == "cell_autoencoder" else {"structure": ["green"], "column": "kind"}
+    recipe: dict[str, Any] = {
+        "run": {"name": name, "images": 100, "batch_size": 8},
+        "data": {"store": str(store.path), "split": {"by": "field", "held_out": 0.5}},
+        "method": {"name": name, "width": 2, "depth": 2, "latent": 3, "reference": ["red"], **structure, **critics},
+        "optimizer": {"lr": 1e-3},
+        "evaluate": {"metrics": ["cells"], "every_images": 100},
+        "checkpoint": {"every_images": 100},
+    }
+    config = config_from_tables(recipe | tables, "the test")
+    task = Task.of(config, folder)
+    method = build(load_method(name), config.method, task.sample, 0)
+    initialise(method, config.init)
+    trainer = Trainer(config, method, task.feed(Group(), torch.device("cpu")), Group())
+    save_model(folder / name, trainer, store, {}, "none")
+    return folder / name
+
+
+def test_cells_are_scored_structure_by_structure(store: PatchStore, tmp_path: Path) -> None:
+    shapes = cells_of("cell_autoencoder", store, tmp_path)
+    init = {"reference_encoder": {"model": str(shapes), "network": "encoder"}}
+    phase_2 = cells_of("conditional_autoencoder", store, tmp_path, init=init)
+    told = scored(phase_2, tmp_path, by="kind", kinds=("cross_entropy",), red=False, steps=60)
+    found = {(row["of"], row["class"]): row["auc"] for row in told.facts["scores"]}
+    assert set(found) == {(of, kind) for of in ("made", "training images") for kind in KINDS}
+    # What an untrained decoder makes is as grey as the dark structure, and as the bright one is not.
+    assert found["made", "bright"] > 0.95 > 0.8 > found["training images", "bright"]
+
+
+def test_what_a_model_of_cells_does_not_make_stays_as_it_is_in_the_cells_it_is_shown(
+    store: PatchStore, tmp_path: Path
+) -> None:
+    model = load_model(cells_of("conditional_beta_vae", store, tmp_path))
+    shown = torch.rand(12, 2, 8, 8, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    settings = two_sample.Settings(**QUICK, by="kind")
+    images = two_sample._made(model, two_sample._Class("bright", shown, shown, None), settings)(5, 10)
+    batch = Batch(drawn_from(shown)(5, 10), {"kind": torch.full((5,), KINDS[::-1].index("bright"))})
+    assert torch.equal(images[:, 0], batch.images[:, 0])
+    assert torch.equal(images[:, 1], model.method.preview(Step(batch, 10))[:, 1])
+    assert not torch.equal(images[:, 1], batch.images[:, 1])
 
 
 def test_classes_of_another_column_are_refused(model: Path, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from tests.distgan.families.cells.conftest import CLASSES, model_of, write_cells
+from tests.distgan.cells.conftest import CLASSES, model_of, write_cells
 from torch import Tensor
 
 from distgan.config.run_config import AnyRun

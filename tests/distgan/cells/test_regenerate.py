@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tests.distgan.families.cells.conftest import CLASSES, model_of
+from tests.distgan.cells.conftest import CLASSES, model_of
 
 from distgan.cli import main
 from distgan.config.run_config import AnyRun

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from tests.distgan.families.cells.conftest import COUNT, trainer_of, write_cells
+from tests.distgan.cells.conftest import COUNT, trainer_of, write_cells
 
 from distgan.config.run_config import AnyRun
 from distgan.inference.embed import embed
