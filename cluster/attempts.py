@@ -73,7 +73,7 @@ def worker(settings: dict[str, Any]) -> None:
         if group.leads:
             _check_progress(failure, Checkpoints(folder / "checkpoints", config.checkpoint.keep).committed_images())
         device = ray.train.torch.get_device()
-        with warnings_kept(folder, group.rank), hangs_ended(folder, group):
+        with warnings_kept(folder, group.rank), hangs_ended(folder, group, device):
             strict = settings["strict"]
             run(config, folder, group, device, lambda seen: ray.train.report({"images_seen": seen}), strict=strict)
     except PeerLost:

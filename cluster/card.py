@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from distgan.evaluations import load_evaluation
+from distgan.model import CARD
 from storage.datasets import dataset_names, load_dataset
-from storage.errors import DistganError
+from storage.errors import DataError, DistganError
 from storage.manifest import listed
 
 UNKNOWN = "not given: set register.licence"
@@ -51,8 +52,15 @@ def licence(card: Mapping[str, Any]) -> str:
 
 
 def text(card: Mapping[str, Any]) -> str:
-    """The card as Markdown.  card: the model's model.json."""
-    return "\n".join(_lines(card)) + "\n"
+    """The card as Markdown.  card: the model's model.json.  Raises DataError: it does not say what a card says."""
+    try:
+        return "\n".join(_lines(card)) + "\n"
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise DataError(
+            "the model does not say what it is",
+            f"{CARD} is not as training writes it: {type(error).__name__} {error}",
+            "Take another version, or train and register it again",
+        ) from None
 
 
 def _lines(card: Mapping[str, Any]) -> Iterator[str]:
@@ -62,7 +70,8 @@ def _lines(card: Mapping[str, Any]) -> Iterator[str]:
     yield f"# {recipe['register'].get('name') or recipe['run']['name']}"
     yield ""
     yield f"- Method: {card['method']}, {card['images_seen']:,} images seen, seed {recipe['run']['seed']}"
-    yield f"- Images: {edges} pixels of {', '.join(card['channels'])}, {card['dtype']}, {card['pixel_um']} micrometres"
+    size = " x ".join(f"{edge:g}" for edge in card["pixel_um"] if edge) or "unknown"
+    yield f"- Images: {edges} pixels of {', '.join(card['channels'])}, {card['dtype']}, micrometres of a pixel: {size}"
     yield f"- Trained on: patch store {card['patch_store']}, cut from image store {card['image_store']}"
     split = recipe["data"].get("split")
     yield f"- Held out: {split['by'] if split else 'nothing'}"

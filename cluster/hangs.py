@@ -8,16 +8,20 @@ Ray begins the group again.
 
 import contextlib
 import json
+import math
 import os
 import signal
 import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+import torch
+
 from distgan.engine.distributed import Group
+from distgan.monitoring.gpu import gpu_of
 from distgan.monitoring.pulse import PULSES, last_pulse
 
 HANGS_SECONDS = 45.0
@@ -25,22 +29,34 @@ HANGS_SECONDS = 45.0
 TIMES_THE_SLOWEST = 3
 LOOK_EVERY_SECONDS = 1.0
 FRAMES = 4
+BUSY_SECONDS = 60.0
+STANDING = "-standing.json"
+CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
 class Standing:
-    """Where a worker is.  overdue: it should have moved by now, and is at nothing that may take long."""
+    """Where a worker is.  overdue: it should have moved by now, and is at nothing that may take long.
+
+    what: the same in words.  busy: share of the last minute, 0 to 1, in which it computed a step and did not wait.
+    gpu: figures of its device, by name.
+    """
 
     moves: int
     overdue: bool
+    what: str = ""
+    busy: float = 0.0
+    gpu: dict[str, float] = field(default_factory=dict)
 
 
 class HangWatch:
     """One worker's. Time counts only while this process runs, so that one that was suspended does not hang."""
 
-    def __init__(self, folder: Path, group: Group) -> None:
+    def __init__(self, folder: Path, group: Group, device: torch.device = CPU) -> None:
         self.folder = folder / PULSES
         self.group = group
+        self.gpu = gpu_of(device)
+        self.busy = 0.0
         self.moves = -1
         self.still = self.slowest = 0.0
         self.waited = False
@@ -58,7 +74,9 @@ class HangWatch:
             self.still, self.moves = 0.0, moves
         self.waited = waits
         overdue = self.still >= max(HANGS_SECONDS, TIMES_THE_SLOWEST * self.slowest)
-        self._tell(Standing(moves, overdue))
+        self.busy += ((hurried and not waits) - self.busy) * -math.expm1(-seconds / BUSY_SECONDS)
+        what = f"has not moved for {self.still:.0f} s: {activity.what}" if overdue else activity.what
+        self._tell(Standing(moves, overdue, what, self.busy, self.gpu.metrics()))
         return overdue and self._is_the_last()
 
     def end(self) -> None:
@@ -67,7 +85,7 @@ class HangWatch:
 
     def _is_the_last(self) -> bool:
         """All should have moved, and this one, or the first of several, has the fewest moves."""
-        everyone = [self._of(rank) for rank in range(self.group.size)]
+        everyone = [standing(self.folder.parent, rank) for rank in range(self.group.size)]
         if not all(one.overdue for one in everyone):
             return False
         return min(range(self.group.size), key=lambda rank: everyone[rank].moves) == self.group.rank
@@ -78,17 +96,19 @@ class HangWatch:
         partial.write_text(json.dumps(asdict(standing)), encoding="utf-8")
         partial.replace(self._place(self.group.rank))
 
-    def _of(self, rank: int) -> Standing:
-        return Standing(**json.loads(self._place(rank).read_text(encoding="utf-8")))
-
     def _place(self, rank: int) -> Path:
-        return self.folder / f"{rank}-standing.json"
+        return self.folder / f"{rank}{STANDING}"
+
+
+def standing(folder: Path, rank: int) -> Standing:
+    """What the worker of a rank last told of itself in the folder of its run."""
+    return Standing(**json.loads((folder / PULSES / f"{rank}{STANDING}").read_text(encoding="utf-8")))
 
 
 @contextlib.contextmanager
-def hangs_ended(folder: Path, group: Group) -> Iterator[None]:
-    """End this process if its thread hangs in the block and all others wait for it."""
-    watch, over, trains = HangWatch(folder, group), threading.Event(), threading.get_ident()
+def hangs_ended(folder: Path, group: Group, device: torch.device = CPU) -> Iterator[None]:
+    """End this process if its thread hangs in the block and all others wait for it.  device: on which it trains."""
+    watch, over, trains = HangWatch(folder, group, device), threading.Event(), threading.get_ident()
     thread = threading.Thread(target=_watch, args=(watch, over, lambda: _end(folder, group, trains)), daemon=True)
     thread.start()
     try:

@@ -9,6 +9,7 @@ import contextlib
 import json
 import logging
 import os
+import re
 import secrets
 import shlex
 import shutil
@@ -20,6 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from cluster.home import Home
+from cluster.ownership import is_owned
+from cluster.runs import show
 from cluster.session import check_version, package_folders, set_environment
 from cluster.tracking import shown
 from storage.errors import DistganError, MissingError, RecipeError, ServiceError, error_from_dict
@@ -34,6 +37,8 @@ STOP_SECONDS = 600
 """How long a job that is asked to stop may take to commit a checkpoint; Ray's own default is 3 s."""
 POLL_SECONDS = 0.25
 ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
+_RUN = re.compile(r'^run\.name = "(?P<name>[^"]+)"$', re.MULTILINE)
+"""How `distgan train` tells, first thing, which run it is."""
 CHECKED = "checked: everything the job needs is there"
 """The line by which a job says that the look around was fine."""
 
@@ -117,6 +122,24 @@ class Jobs:
         """One job.  Raises MissingError, ServiceError."""
         with self._asking(name):
             return _job(self._client.get_job_info(safe_name(name, "a job")))
+
+    def run_of(self, home: Home, name: str) -> dict[str, Any]:
+        """How the training stands that a job runs now, as `runs.show`; nothing, if it runs none.
+
+        Where the run's folder is not to be seen from here, the cluster is asked, by a job that takes some seconds.
+        Raises what that raises.
+        """
+        found = _RUN.search(self.log(name))
+        if found is None or self.job(name).status != "RUNNING":
+            return {}
+        run = safe_name(found["name"], "the name of a run")
+        if is_owned(home.run(run)):
+            return show(home, run)
+        asked = self.submit(["runs", "show", run])
+        told = self.follow(asked.id, lambda line: None)
+        with self._asking():
+            self._client.delete_job(asked.id)
+        return told
 
     def log(self, name: str) -> str:
         """What a job has said so far.  Raises MissingError, ServiceError."""

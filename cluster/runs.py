@@ -2,19 +2,24 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from cluster.attempts import LOST, lost_workers
 from cluster.home import Home
 from cluster.ownership import is_owned
 from cluster.registry import list_versions, register
 from cluster.tracking import RECIPE, SHIPPED, Delivery, answering, connect
+from cluster.workers import workers
 from distgan.config.run_config import config_from_tables
 from distgan.engine.checkpoint import Checkpoints
 from distgan.model import KIND
+from distgan.monitoring.follower import Follower
 from distgan.monitoring.tracking import read_lines
+from storage.errors import MissingError
 from storage.manifest import read_manifest
+from storage.names import safe_name
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,19 @@ class Run:
 def runs(home: Home) -> list[Run]:
     """All runs of a home, by name; the trainings of searches and sweeps are theirs."""
     return [_run(home, folder) for folder in sorted((home.path / "runs").glob("*")) if (folder / RECIPE).exists()]
+
+
+def show(home: Home, name: str) -> dict[str, Any]:
+    """How a run stands, what its workers do now, and which were lost.  Raises MissingError, RecipeError."""
+    folder = home.run(safe_name(name, "the name of a run"))
+    if not (folder / RECIPE).exists():
+        known = ", ".join(one.name for one in runs(home)) or "none"
+        raise MissingError(f"there is no run {name}", f"the runs in {home.path} are {known}", "See `distgan runs list`")
+    return {
+        **asdict(_run(home, folder)),
+        "workers": [one.row() for one in workers(folder)] if is_owned(folder) else [],
+        "lost": lost_workers(Follower(folder / LOST)),
+    }
 
 
 def flush(home: Home) -> Iterator[tuple[str, str]]:

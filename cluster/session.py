@@ -8,7 +8,7 @@ import os
 import secrets
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,8 @@ OLDEST_RAY = (2, 60)
 IN_A_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 """Set by Ray where a submitted job runs, which has our packages already."""
 CONNECT_SECONDS = 5.0
+GROWS_SECONDS = 900
+"""How long a cluster that starts machines may take for those of a training, before Ray asks for them anew."""
 DRIVERS_SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
 WORKERS_PER_CORE = 4  # one machine takes more of them than it has cores: slower, to the same bits
 
@@ -37,6 +39,8 @@ def session(config: AnyRun, home: Home) -> Iterator[None]:
         import ray
 
         check_resources(config, ray.cluster_resources())
+        if not _enough(config, ray.cluster_resources()):  # machines will have to come
+            os.environ["RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"] = str(GROWS_SECONDS)
         yield
 
 
@@ -68,7 +72,15 @@ def joined(address: str, home: Home, cpus: int) -> Iterator[None]:
     try:
         with _unreached_by_signals():
             ray.init(**options, **quiet)
-    except (ConnectionError, RuntimeError, ValueError, ray.exceptions.AuthenticationError) as error:
+    except Exception as error:
+        if "timed out during startup" in str(error):  # Ray gives its own processes 30 s, and raises Exception itself
+            raise ServiceError(
+                "Ray did not come up in its 30 seconds",
+                "this machine is too busy",
+                "Wait until it has less to do, and run the same again with --resume",
+            ) from None
+        if not isinstance(error, ConnectionError | RuntimeError | ValueError | ray.exceptions.AuthenticationError):
+            raise
         raise ServiceError(
             f"the Ray cluster at {address or 'this machine'} cannot be joined",
             " ".join(str(error).split())[:300],
@@ -170,16 +182,40 @@ def _local_cpus(config: AnyRun) -> int:
     return min(wanted, WORKERS_PER_CORE * (os.cpu_count() or 1))
 
 
-def check_resources(config: AnyRun, there: dict[str, float]) -> None:
-    """Raise ServiceError: Ray would wait for ever for what the cluster has not."""
-    run = config.run
-    for kind, each in (("CPU", run.cpus_per_worker), ("GPU", run.gpus_per_worker)):
+def check_resources(config: AnyRun, now: Mapping[str, float]) -> None:
+    """Raise ServiceError: Ray would wait for ever for what the cluster neither has nor can come to have.
+
+    now: CPUs and GPUs of the machines that are up.
+    """
+    run, there = config.run, largest(config, now)
+    for kind, each in _each(config).items():
         if run.least_workers * each > there.get(kind, 0):
             raise ServiceError(
                 f"the recipe wants more {kind}s than there are",
                 f"{run.least_workers} worker(s) with {each:g} each, and Ray has {there.get(kind, 0):g}",
-                f"Lower run.workers or run.{kind.lower()}s_per_worker, or use a larger cluster",
+                f"Lower run.workers or run.{kind.lower()}s_per_worker, or use a larger cluster; of one that grows "
+                f"when asked, say how many {kind}s it can come to have, by --set cluster.grows_to.{kind}=NUMBER",
             )
+
+
+def _each(config: AnyRun) -> dict[str, float]:
+    """What a worker takes."""
+    return {"CPU": config.run.cpus_per_worker, "GPU": config.run.gpus_per_worker}
+
+
+def _enough(config: AnyRun, now: Mapping[str, float]) -> bool:
+    return all(config.run.least_workers * each <= now.get(kind, 0) for kind, each in _each(config).items())
+
+
+def largest(config: AnyRun, now: Mapping[str, float]) -> dict[str, float]:
+    """The CPUs and GPUs that a cluster has or can start, by what it tells of itself and by `cluster.grows_to`.
+
+    Ray's autoscaler at KubeRay and of `ray up` tells its limits to nobody but its own log; a few others report them.
+    """
+    from ray._private.state import state
+
+    told = state.get_max_resources_from_cluster_config() or {}
+    return {kind: max(each.get(kind, 0) for each in (now, told, config.cluster.grows_to)) for kind in ("CPU", "GPU")}
 
 
 def _check_answers(address: str) -> None:

@@ -28,6 +28,8 @@ SHIPPED = "distgan.shipped_images"
 PARENT = "mlflow.parentRunId"
 RUN_FILE = "mlflow_run"
 RECIPE = "recipe.json"
+MOST_METRICS = 1000
+"""In one request, by MLflow's rule."""
 REVISION = "mlflow.source.git.commit"
 """MLflow's own tag, which its pages show."""
 
@@ -53,11 +55,26 @@ class MlflowTracker:
 
         at: when they were found, Unix time in seconds; by default now.
         """
+        self.points({images_seen: values}, {images_seen: time.time() if at is None else at})
+
+    def points(self, values: Mapping[int, Mapping[str, float]], times: Mapping[int, float]) -> None:
+        """Log the numbers of many points of a run, in few requests; a point that comes twice is there once.
+
+        values: by images seen.  times: of the points, Unix time in seconds.
+        """
         from mlflow.entities import Metric, RunTag
 
-        milliseconds = int(1000 * (time.time() if at is None else at))
-        batch = [Metric(key, value, milliseconds, images_seen) for key, value in values.items()]
-        self.client.log_batch(self.run_id, metrics=batch, tags=[RunTag(SHIPPED, str(images_seen))])
+        flat = [
+            Metric(key, value, int(1000 * times[images_seen]), images_seen)
+            for images_seen in sorted(values)
+            for key, value in values[images_seen].items()
+        ]
+        for start in range(0, len(flat), MOST_METRICS):
+            batch, rest = flat[start : start + MOST_METRICS], flat[start + MOST_METRICS :]
+            # What is whole with this request: a point that the request cuts in two comes with the next.
+            whole = max((one.step for one in batch if not rest or one.step < rest[0].step), default=None)
+            tags = [] if whole is None else [RunTag(SHIPPED, str(whole))]
+            self.client.log_batch(self.run_id, metrics=batch, tags=tags)
 
     def figure(self, name: str, figure: Figure, images_seen: int) -> None:
         """Log a picture."""
@@ -105,8 +122,7 @@ class Delivery:
                 else:
                     points.setdefault(line["images_seen"], {}).update(line["metrics"])
                     times[line["images_seen"]] = line["time"]
-            for images_seen, values in points.items():
-                tracker.metrics(values, images_seen, times[images_seen])
+            tracker.points(points, times)
             self.cursor = committed
 
     def try_deliver(self) -> None:
@@ -197,6 +213,8 @@ def _set_environment() -> None:
     # Else a client is sent to the object store itself, which only the server may reach.
     os.environ.setdefault("MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD", "false")
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+    # Else it prints the address of a run when that ends, with the password that is in it.
+    os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
     logging.getLogger("alembic").setLevel(logging.WARNING)
 
 

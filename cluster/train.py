@@ -18,6 +18,7 @@ from cluster.ownership import owned, stopping_at_signals
 from cluster.registry import Version, register, with_models
 from cluster.session import package_folders, session
 from cluster.tracking import Delivery
+from cluster.workers import Stragglers
 from distgan.config.run_config import AnyRun, config_from_tables
 from distgan.data.batches import choose, open_store
 from distgan.engine.checkpoint import Checkpoints
@@ -134,6 +135,8 @@ def _kept(config: AnyRun, folder: Path, home: Home) -> AnyRun:
     """The recipe with absolute paths, and with the virtual shards and the models that the run began with."""
     tables = config.dump()
     tables["data"]["store"] = str(Path(config.data.store).absolute())
+    if config.data.made:
+        tables["data"]["made"]["store"] = str(Path(config.data.made.store).absolute())
     recipe = folder / "recipe.json"
     if not recipe.exists():
         return with_models(config_from_tables(tables, "the recipe"), home)
@@ -165,15 +168,15 @@ def _fit(config: AnyRun, home: Home, folder: Path, delivery: Delivery, watch: Wa
     thread = threading.Thread(target=ray_fit, daemon=True)
     latest = Latest(folder)
     gone = Follower(folder / LOST, old=False)
-    warned = NewWarnings(folder, config.run.most_workers)
+    warned, slow = NewWarnings(folder, config.run.most_workers), Stragglers(folder)
     thread.start()
     while thread.is_alive():
         delivery.try_deliver()
         watch(*latest.read())
         for lost in lost_workers(gone):
             LOGGER.warning("%s; the workers begin again from the last checkpoint", lost)
-        for warning in warned.read():
-            LOGGER.warning("%s", warning)
+        for told in (*warned.read(), *slow.new()):
+            LOGGER.warning("%s", told)
         thread.join(0.5)
     for warning in warned.read():
         LOGGER.warning("%s", warning)

@@ -75,6 +75,7 @@ def save_model(target: Path, trainer: Trainer, store: PatchStore, metrics: dict[
         "value_range": list(store.value_range),
         "pixel_um": list(store.pixel_um),
         "patch_store": store.digest,
+        "made_store": trainer.feed.made,
         "image_store": store.manifest.facts["source"],
         "images_seen": trainer.images_seen,
         "state_sha256": state_sha256,

@@ -17,18 +17,23 @@ from storage.patches import PatchArrays, Patches, PatchStore
 from storage.store import ImageStore, Series, array_name, create_array, frame_layout, series_facts, write_shard
 
 
-def write_patches(target: Path, images: Patches, obs: pa.Table, facts: Facts) -> PatchStore:
+def write_patches(
+    target: Path, images: Patches, obs: pa.Table, facts: Facts, labels: Mapping[str, Patches] | None = None
+) -> PatchStore:
     """Write samples N C H W or N C D H W, and a row of metadata for each, as a new patch store.
 
     facts: "channels", "value_range" and "pixel_um" as `PatchStore` has them, "source" (a digest of what they were made
-    of), "recipe" (how), and whatever else is to be remembered.
+    of), "recipe" (how), and whatever else is to be remembered.  labels: label images N H W that come along, by name.
     Raises RecipeError: something stands at `target`.
     """
-    arrays = PatchArrays(images.shape, images.dtype.name, {}, {"name": DEFAULT.name})
-    with committed(target, patches.KIND, {"labels": []} | facts) as partial:
+    labels = labels or {}
+    dtypes = {name: one.dtype.name for name, one in labels.items()}
+    arrays = PatchArrays(images.shape, images.dtype.name, dtypes, {"name": DEFAULT.name})
+    with committed(target, patches.KIND, {"labels": list(labels)} | facts) as partial:
         arrays.create(partial)
         for start, stop in arrays.shards:
-            arrays.write(partial, start, images[start:stop], {})
+            part = {name: one[start:stop] for name, one in labels.items()}
+            arrays.write(partial, start, images[start:stop], part)
         pq.write_table(obs, partial / "obs.parquet")
     return PatchStore.open(target)
 

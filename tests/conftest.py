@@ -1,7 +1,13 @@
 """Fixtures that the tests of several packages share. What they return is read only: damage a copy."""
 
 import os
-from collections.abc import Iterator
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -76,3 +82,64 @@ def patch_store(image_store: ImageStore, tmp_path_factory: pytest.TempPathFactor
     """`image_store`, cut into 72 tiles of 8 x 8."""
     target = tmp_path_factory.mktemp("stores") / "patches.zarr"
     return prepare(image_store.path, target, Preparation(Cut("tiled", (8, 8))))
+
+
+class TrackingServer:
+    """MLflow's server on loopback, with a folder of its own; killed, it can be started again with what it had."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        with closing(socket.socket()) as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = int(free.getsockname()[1])
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def address(self) -> str:
+        """Where it listens."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "AWS_"))}
+        words = ["server", "--workers=1", "--host=127.0.0.1", f"--port={self.port}", "--serve-artifacts"]
+        words += [f"--backend-store-uri=sqlite:///{self.folder / 'mlflow.db'}"]
+        words += [f"--artifacts-destination={self.folder / 'artifacts'}"]
+        with (self.folder / "server.log").open("a") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "mlflow", *words],
+                cwd=self.folder,
+                stdout=log,
+                stderr=log,
+                env=kept | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"},
+                start_new_session=True,
+            )
+        while not self.answers():
+            assert self.process.poll() is None, (self.folder / "server.log").read_text()
+            time.sleep(0.1)
+
+    def answers(self) -> bool:
+        """Whether somebody listens there."""
+        with closing(socket.socket()) as asking:
+            return asking.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def kill(self) -> None:
+        """End it as a lost machine ends."""
+        if self.process is not None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+            self.process = None
+
+
+@pytest.fixture
+def tracking_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], TrackingServer]]:
+    """Makes servers, which are not started yet."""
+    made: list[TrackingServer] = []
+
+    def make() -> TrackingServer:
+        made.append(TrackingServer(tmp_path_factory.mktemp("server")))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.kill()

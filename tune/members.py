@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -82,6 +83,8 @@ def members_of(
     variants = {name: resolve(_variant(alone, name, keys)).dump() for name, keys in fractions.variants.items()}
     for recipe in variants.values():
         recipe["data"]["store"] = str(store.path.absolute())
+        if made := recipe["data"]["made"]:
+            made["store"] = str(Path(made["store"]).absolute())
     found = []
     for (repeat, seed), fold, share in itertools.product(enumerate(seeds), folds, fractions.shares):
         labels = int(drawn(fold.groups, fold.classes, share, seed, fractions.subset).sum())

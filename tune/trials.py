@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 
+from cluster import provenance
 from cluster.home import Home
 from cluster.registry import with_models
 from distgan.config.run_config import AnyRun
@@ -195,6 +196,7 @@ def _checkpoint(images_seen: int) -> str:
 def _train(catalogue: Catalogue, number: int, config: AnyRun, settings: dict[str, Any], reporter: Reporter) -> None:
     folder = catalogue.run(number)
     write_recipe(folder, config)
+    provenance.note(folder, config)
     shared = catalogue.folder / FEATURES
     if shared.exists() and not (folder / FEATURES).exists():  # values of two trials compare in the same features alone
         shutil.copyfile(shared, folder / FEATURES)

@@ -154,6 +154,17 @@ class Draw(Section):
     seed: Seed = 0
 
 
+class Made(Section):
+    """`[data.made]`: made samples that train, too.
+
+    store: a patch store, as `distgan sample --out NAME.zarr` writes it.  part: of every batch that is made: "half", or
+    "all", so that no real sample trains.
+    """
+
+    store: str
+    part: Literal["half", "all"] = "half"
+
+
 class Data(Section):
     """`[data]`: what is trained on.
 
@@ -163,6 +174,7 @@ class Data(Section):
     strata: a column of classes; every batch has equally many of each, and "" is as they come.  resident: where the
     samples lie: on the device, in memory (one copy per node), or on disk, from where shuffled blocks are read along;
     by default the first of these where they fit.  allow: faults of the data that are known and accepted.
+    made: samples of another store that train, too, and are never held out; in memory.
     """
 
     store: str
@@ -174,9 +186,12 @@ class Data(Section):
     strata: str | None = None
     resident: Literal["auto", "device", "memory", "stream"] = "auto"
     allow: tuple[Literal["duplicates"], ...] = ()
+    made: Made | None = None
 
     @model_validator(mode="after")
     def _check_strata(self) -> "Data":
+        if self.made and (self.strata or self.resident == "stream"):
+            raise ValueError("made samples are mixed in memory: leave out data.strata and data.resident, or data.made")
         if self.strata and self.resident == "stream":
             raise ValueError('strata wants every sample at hand, so resident cannot be "stream"')
         if self.validation is not None and self.split is None:
@@ -340,6 +355,11 @@ class Register(Section):
 
 
 class Cluster(Section):
-    """`[cluster]`: address of a running Ray cluster; by default $RAY_ADDRESS, or Ray on this machine."""
+    """`[cluster]`: address of a running Ray cluster; by default $RAY_ADDRESS, or Ray on this machine.
+
+    grows_to: what a cluster that starts machines when asked can have at most, such as { CPU = 64, GPU = 8 }; a recipe
+    that wants more than there is now is then waited for.
+    """
 
     address: str = ""
+    grows_to: dict[Literal["CPU", "GPU"], Annotated[float, Field(ge=0)]] = Field(default_factory=dict)

@@ -4,7 +4,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -189,9 +188,11 @@ class Batches(ABC):
 
     They come to the device as the store has them, and are scaled and augmented there.
     order_name: of what the stream is made; with the seed, a position in it means the same samples for ever.
+    made: digest of the store of made samples that come with the real ones, or "".
     """
 
-    order_name: ClassVar[str] = "shuffled samples"
+    order_name: str = "shuffled samples"
+    made: str = ""
 
     order: Order
 

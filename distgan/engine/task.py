@@ -8,6 +8,7 @@ import torch
 from distgan.config.run_config import AnyRun
 from distgan.data.batches import Batches, Chosen, Feed, choose, counted, known_of, open_store, sample_of
 from distgan.data.feed import open_feed, some_blocks
+from distgan.data.made import MadeFeed
 from distgan.data.stored_codes import stored_codes
 from distgan.engine.distributed import Group
 from distgan.evaluation import Sets
@@ -40,12 +41,15 @@ class Task:
         if (asked := self.config.method.stored_codes) is not None:
             codes = stored_codes(self.store, self.chosen.train, self.config, asked)
             known = replace(known, columns={**known.columns, asked.column: codes})
+        if (made := self.config.data.made) is not None:
+            seed, augment = self.config.run.seed, self.config.augment
+            return MadeFeed(self.store, self.chosen.train, made, self.sample, seed, device, augment, known)
         return open_feed(self.store, self.chosen.train, self.config, group, device, known)
 
     def sets(self, feed: Batches) -> Sets:
         """All samples if they are in memory, else some blocks of them.  feed: of the training samples."""
         samples, seed = self.config.evaluate.samples, self.config.run.seed
-        resident = isinstance(feed, Feed)
+        resident, mixed = isinstance(feed, Feed), isinstance(feed, MadeFeed)
 
         def read(rows: Indices) -> Feed | None:
             if len(rows) and not resident:
@@ -53,7 +57,7 @@ class Task:
             known = known_of(self.store, rows, self.sample)
             return Feed(self.store, rows, seed, feed.device, known=known) if len(rows) else None
 
-        train = feed if isinstance(feed, Feed) else read(self.chosen.train)
+        train = feed if isinstance(feed, Feed) and not mixed else read(self.chosen.train)
         assert train is not None, "a run has samples to train on"
         held_out, validation = read(self.chosen.held_out), read(self.chosen.validation)
         evaluate, split = self.config.evaluate, self.config.data.split.by if self.config.data.split else ""

@@ -96,6 +96,7 @@ class Trainer:
 
         Raises NonFinite: the mean is not finite, and the run shall not go on.
         """
+        self.group.activity.turn = turn.name
         found = self.passes(turn, partial(self._shard, repeat=repeat))
         if not self.judge.accepts(turn, found, self.passes, self.images_seen):
             return {}

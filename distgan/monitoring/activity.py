@@ -11,12 +11,22 @@ class Activity:
         rank, so those with the fewest moves are the ones that the others wait for.
     hurried: it is in a step, and so should move soon; else it starts, evaluates, compiles or writes.
     waits: it is in a collective.
+    turn: which of the method's it took last.
     """
 
     def __init__(self) -> None:
         self.moves = 0
         self.hurried = False
         self.waits = False
+        self.turn = ""
+
+    @property
+    def what(self) -> str:
+        """In words."""
+        turn = f" turn {self.turn}" if self.turn else " its first turn"
+        if self.waits:
+            return f"waits for the others, in{turn}" if self.hurried else "waits for the others"
+        return f"computes{turn}" if self.hurried else "starts, compiles, evaluates or writes"
 
     @contextlib.contextmanager
     def step(self, *, hurried: bool) -> Iterator[None]:

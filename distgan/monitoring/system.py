@@ -5,6 +5,8 @@ import contextlib
 import psutil
 import torch
 
+from distgan.monitoring.gpu import gpu_of
+
 
 class System:
     """The figures of this process and of the device it trains on."""
@@ -19,7 +21,7 @@ class System:
 
         system/memory_mib: resident, of this process.  system/cpu_cores: cores kept busy since the last call.
         system/gpu_memory_mib: taken on the device, by whomever.  system/gpu_use: share of the last moment, 0 to 1, in
-        which it computed.
+        which it computed.  Also those of `monitoring.gpu`.
         """
         own = {
             "system/memory_mib": self.process.memory_info().rss / 2**20,
@@ -35,4 +37,4 @@ class System:
             found["system/gpu_memory_mib"] = torch.cuda.device_memory_used(self.device) / 2**20
         with contextlib.suppress(NVMLError, RuntimeError, ImportError):  # a slice of a GPU does not tell its use
             found["system/gpu_use"] = torch.cuda.utilization(self.device) / 100
-        return found
+        return found | gpu_of(self.device).metrics()

@@ -2,36 +2,46 @@
 
     global statistics    mean sizes of cells and mitochondria, roundness, mitochondria per cell, and chi-squared of
                          their distributions against the training images (table 1)
-    single cells         share of cells that a linear SVM takes for real ones by 89 shape features (figure 8)
-    pairwise_iu          1 - IU of two samples, mean over pairs: of a model that completes labels, of other noise for
-                         the same given labels
-    support              samples among which two are alike, squared (part D)
+    single cells         share of cells that a linear SVM takes for real ones by 89 shape features (figure 8), and a map
+                         of these (figure 10)
+    pairwise 1 - IU      of two samples, mean over pairs
+    other noise          of a model that completes labels: the same, of what it makes of the same given ones (figure 14)
+    support              samples among which two are alike, squared (part D, figure 15)
+    segmentation         how well a network that was trained on real images finds the labels of made pairs in their
+                         images (table 2)
 
 Rows: what is made; the training images themselves (who repeats them is perfect here); held-out images, which show
-what a perfect model may expect; and for single cells a parametric model of the training cells.
+what a perfect model may expect; and a parametric model of the training cells, for single cells and what is measured
+in them. It makes no images, so it has no pairs of labels and images, and no cells without mitochondria.
+
+Of the segmentation: it is easily won. A model whose images were made to be read by one network, as those of `dsgan`, is
+read well by it, and better the less it has of what is hard to read; so what its own reader finds stands beside.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import torch
+from matplotlib.figure import Figure
 from pydantic import Field
 
+from distgan.assessment.label_reading import read_pairs
+from distgan.assessment.label_samples import Masks, atom_edge, atoms, labels_of, makes_labels, other_noise
 from distgan.config.sections import Data, Seed, Split
 from distgan.data.batches import choose
 from distgan.data.image_sets import feed_of, is_model
-from distgan.evaluations.labels import made_of
-from distgan.method import Batch, Step
 from distgan.metrics.cells_shape import EDGES, Cell, Mask, chi_squared, population, single_cells
 from distgan.metrics.real_or_made import real_or_made
 from distgan.metrics.shape_features import NAMES, shape_features
 from distgan.metrics.shape_space import parametric_cells
-from distgan.metrics.support import least_distances, overlaps, support
+from distgan.metrics.support import ALIKE, BATCHES, RUNS, halved, least_along, least_distances, overlaps, support
 from distgan.model import Model, load_model
+from distgan.plots.tissue_plots import alike, least_distances_plot, shape_map
 from distgan.score import Asked, ScoreSettings, Told
 from storage.errors import RecipeError
 from storage.manifest import kind_of
@@ -39,9 +49,9 @@ from storage.patches import KIND, PatchStore
 from storage.sampler import Indices
 from storage.store import ImageStore
 
-BATCH = 16
 Pairs = list[tuple[Mask, Mask]]
 """Membranes and mitochondria of an image, H W each."""
+Row = dict[str, Any]
 
 
 class Settings(ScoreSettings):
@@ -50,7 +60,9 @@ class Settings(ScoreSettings):
     store: of real label images, a patch store; by default what the model was trained on, or the target itself.  split,
     subset: as of [data]; by default the model's.  membranes, mitochondria: names of label images.  closing: pixels by
     which membranes are widened, so that gaps close.  smallest, least: pixels of a cell, and of a mitochondrion.
-    samples: of a model.  repeats: of the SVM.
+    samples: of a model.  repeats: of the SVM.  batches, runs: of the support size; no batches is none.
+    reader: the folder of a model of `segmentation`, which judges pairs.  labels: a patch store of label images of which
+    a model makes the images that are judged, instead of its own; the same for every model that is compared.
     The lengths fit 9.2 nm per pixel; the published 4, 64 and 64 are of 4.6 nm.
     """
 
@@ -64,6 +76,10 @@ class Settings(ScoreSettings):
     least: int = Field(16, ge=1)
     samples: int = Field(144, ge=2)
     repeats: int = Field(100, ge=1)
+    batches: tuple[int, ...] = BATCHES
+    runs: int = Field(RUNS, ge=1)
+    reader: str = ""
+    labels: str = ""
     seed: Seed = 0
 
 
@@ -81,26 +97,40 @@ def score(asked: Asked) -> Told:
     rows = {"training images": chosen.train, "held-out images": chosen.held_out}
     images = {name: _pairs(store, one, settings) for name, one in rows.items() if len(one)}
     found: dict[str, Any] = {}
-    if model:
-        images["made"], found = _made(model, store, chosen.train, settings)
-    elif target != store.path:
+    apart = {name: _apart(halved(np.stack(_some(pairs, settings), 0))) for name, pairs in images.items()}
+    if model and (makes_labels(model.method) or not settings.reader):
+        images["made"], apart["made"], found = _made(model, store, chosen.train, settings)
+    elif not model and target != store.path:
         images["made"] = _of_target(target, settings)
-    asked.progress(1, 3)
-    facts, table = _global(images, settings)
-    asked.progress(2, 3)
-    cells, features = _cells(images, settings)
-    asked.progress(3, 3)
+    asked.progress(1, 4)
+    cells = _single(images, settings)
+    facts, table = _global(images, cells.get("parametric", []), settings)
+    asked.progress(2, 4)
+    judged, features = _cells(cells, settings)
+    asked.progress(3, 4)
+    told_support, least, figures = _support(model, cells, settings)
+    if settings.reader:
+        labels = Path(settings.labels) if settings.labels else None
+        judged_by = Path(settings.reader), model, store, rows, labels, settings.samples, settings.seed
+        found["segmentation"] = read_pairs(*judged_by)
+    asked.progress(4, 4)
     told = {
         "score": "tissue",
         "of": asked.target,
         "images": {name: len(pairs) for name, pairs in images.items()},
         "global statistics": facts,
-        "single cells": cells,
+        "single cells": judged,
+        "pairwise 1 - IU": {name: _number(value) for name, value in apart.items()},
         **found,
+        "support": told_support,
         "bins": {name: [round(float(edge), 3) for edge in edges] for name, edges in EDGES.items()},
         "settings": settings.model_dump(mode="json"),
     }
-    return Told(told, {"global statistics": table, "shape features": features})
+    names = [name for name, of in features.items() for _ in of]
+    columns = {name: np.concatenate([of[:, number] for of in features.values()]) for number, name in enumerate(NAMES)}
+    tables = {"global statistics": table, "shape features": pa.table({"of": names, **columns})}
+    figures["shape map"] = lambda: shape_map(features, settings.seed)[0]
+    return Told(told, tables | ({"support": pa.Table.from_pylist(least)} if least else {}), figures)
 
 
 def _real(target: Path, model: Model | None, settings: Settings) -> tuple[PatchStore, Data]:
@@ -153,12 +183,13 @@ def _names(plane: ImageStore, settings: Settings) -> tuple[str, str]:
     )
 
 
-def _made(model: Model, store: PatchStore, rows: Indices, settings: Settings) -> tuple[Pairs, dict[str, Any]]:
+def _made(model: Model, store: PatchStore, rows: Indices, settings: Settings) -> tuple[Pairs, float, dict[str, Any]]:
     """Label images of a model, and how different they are; one that completes labels is told training images."""
     structures: tuple[str, ...] = tuple(getattr(model.config.method, "labels", ()))
     random = np.random.Generator(np.random.Philox(key=[settings.seed, 14]))
     feed = feed_of(store, np.sort(random.permutation(rows)[: settings.samples]), model, settings.seed)
-    masks = np.concatenate(list(_samples(model, feed, settings)))
+    made = [labels > 0 for labels in labels_of(model, feed, settings.samples, settings.seed)]
+    masks: Masks = torch.cat(made).numpy()
     wanted = settings.membranes, settings.mitochondria
     if missing := [name for name in wanted if name not in structures]:
         raise RecipeError(
@@ -166,63 +197,119 @@ def _made(model: Model, store: PatchStore, rows: Indices, settings: Settings) ->
             f"it makes {', '.join(structures) or 'none'}",
             "Set tissue.membranes and tissue.mitochondria",
         )
-    small = masks[..., : masks.shape[2] // 2 * 2, : masks.shape[3] // 2 * 2]
-    small = small.reshape(*masks.shape[:2], masks.shape[2] // 2, 2, -1, 2).mean((3, 5)) >= 0.5
-    found = overlaps(small)
-    sizes = sorted({*range(10, len(masks), max(1, len(masks) // 10)), len(masks)})
-    least = least_distances(found, sizes, 10, settings.seed)
-    apart = 1 - found[~np.eye(len(found), dtype=np.bool_)].mean()
-    told: dict[str, Any] = {
-        "pairwise_iu": float(apart),
-        "least 1 - IU by batch": {str(size): float(one.mean()) for size, one in least.items()},
-        "support": support(least) or f"more than {len(masks) ** 2}",
-    }
+    told: dict[str, Any] = {}
     if given := tuple(getattr(model.config.method, "given", ())):
-        made = [number for number, name in enumerate(structures) if name not in given]
-        told["pairwise_iu"] = _of_other_noise(model, feed, made, settings)
+        places = [number for number, name in enumerate(structures) if name not in given]
+        found = asdict(other_noise(model, feed, places, settings.seed))
+        told["other noise"] = {key: value if isinstance(value, str) else _number(value) for key, value in found.items()}
     membranes, mitochondria = (masks[:, structures.index(name)] for name in wanted)
-    return list(zip(membranes, mitochondria, strict=True)), told
+    return list(zip(membranes, mitochondria, strict=True)), _apart(halved(masks)), told
 
 
-@torch.no_grad()
-def _samples(model: Model, feed: Any, settings: Settings) -> Iterator[Any]:
-    """Batches N L H W, booleans."""
-    for shard, start in enumerate(range(0, settings.samples, BATCH)):
-        places = np.arange(start, min(start + BATCH, settings.samples)) % len(feed.images)
-        yield (made_of(model.method, Step(feed.rows(places), 0, shard, seed=settings.seed))[1] > 0).numpy()
+def _some(pairs: Pairs, settings: Settings) -> list[Masks]:
+    """As many as there are samples, L H W each."""
+    random = np.random.Generator(np.random.Philox(key=[settings.seed, 16]))
+    return [np.stack(pairs[place]) for place in random.permutation(len(pairs))[: settings.samples]]
 
 
-@torch.no_grad()
-def _of_other_noise(model: Model, feed: Any, made: list[int], settings: Settings) -> float:
-    """1 - IU of what is made of the same labels, mean over pairs of noise and over BATCH samples."""
-    found = []
-    for row in range(min(BATCH, len(feed.images))):
-        one: Batch = feed.rows(np.full(BATCH, row))
-        same = Step(one, 0, row, seed=settings.seed)
-        masks = (made_of(model.method, same)[1][:, made] > 0).numpy()
-        found.append(1 - overlaps(masks)[~np.eye(BATCH, dtype=np.bool_)].mean())
-    return float(np.mean(found))
+def _apart(masks: Masks) -> float:
+    """1 - IU, mean over all pairs; nan of one sample."""
+    others = overlaps(masks)[~np.eye(len(masks), dtype=np.bool_)]
+    return float(1 - others.mean()) if len(others) else float("nan")
 
 
-def _global(images: dict[str, Pairs], settings: Settings) -> tuple[dict[str, Any], pa.Table]:
-    sizes = settings.closing, settings.smallest, settings.least
-    measured = {name: population(pairs, *sizes) for name, pairs in images.items()}
+def _support(
+    model: Model | None, cells: Mapping[str, list[Cell]], settings: Settings
+) -> tuple[dict[str, Any], list[Row], dict[str, Callable[[], Figure]]]:
+    """Of the model by noise images of 2 x 2, and of single cells; a row for each run and batch, and their figures."""
+    least: list[Row] = []
+    told: dict[str, Any] = {}
+    figures: dict[str, Callable[[], Figure]] = {}
+    batches = sorted(settings.batches)
+    if model and batches and (edge := atom_edge(model.method)):
+        nearest = []
+        for run in range(settings.runs):
+            masks = atoms(model, batches[-1], run, settings.seed)
+            along, (one, other) = least_along(masks, batches)
+            nearest.append((masks[one], masks[other]))
+            least += [_row("made", run, size, value) for size, value in along.items()]
+        told["made"] = {"samples": f"noise images of 2 x 2, {edge} x {edge} pixels"} | _told(least, "made")
+        titles = [f"{row['least 1 - IU']:.2f}" for row in least if row["batch"] == batches[-1]]
+        figures["most alike"] = partial(alike, nearest, titles)
+    for name, some in cells.items():
+        own = _batches_of(len(some))
+        if batches and own and name != "made":
+            found = least_distances(overlaps(halved(_squares(some))), own, settings.runs, settings.seed)
+            rows = [_row(name, run, size, float(value)) for size, of in found.items() for run, value in enumerate(of)]
+            told[name] = {"samples": f"{len(some)} single cells, drawn from again in every run"} | _told(rows, name)
+            least += rows
+    if least:
+        kinds = dict.fromkeys(row["of"] for row in least)
+        points = {kind: [(row["batch"], row["least 1 - IU"]) for row in least if row["of"] == kind] for kind in kinds}
+        figures["support"] = partial(least_distances_plot, points)
+    return told, least, figures
+
+
+def _row(name: str, run: int, size: int, value: float) -> Row:
+    return {"of": name, "run": run, "batch": size, "least 1 - IU": value}
+
+
+def _told(rows: list[Row], name: str) -> dict[str, Any]:
+    sizes = sorted({row["batch"] for row in rows if row["of"] == name})
+    least = {
+        size: np.asarray([row["least 1 - IU"] for row in rows if row["of"] == name and row["batch"] == size])
+        for size in sizes
+    }
+    return {
+        "least 1 - IU by batch": {str(size): round(float(one.mean()), 4) for size, one in least.items()},
+        "runs with two alike": {str(size): int((one < 1 - ALIKE).sum()) for size, one in least.items()},
+        "support": support(least) or f"more than {sizes[-1] ** 2:,}",
+    }
+
+
+def _batches_of(count: int) -> list[int]:
+    """Sizes for so many cells, at most half of them, so that runs differ."""
+    return [size for size in (10, 20, 50, *BATCHES) if size <= count // 2]
+
+
+def _squares(cells: list[Cell]) -> Masks:
+    """Cells and mitochondria, N 2 E E, each in the middle of a square that the largest fits in."""
+    edge = max(max(one.cell.shape) for one in cells)
+    found = np.zeros((len(cells), 2, edge, edge), np.bool_)
+    for square, one in zip(found, cells, strict=True):
+        height, width = one.cell.shape
+        top, left = (edge - height) // 2, (edge - width) // 2
+        square[:, top : top + height, left : left + width] = one.cell, one.mitochondria
+    return found
+
+
+def _global(images: dict[str, Pairs], parametric: list[Cell], settings: Settings) -> tuple[dict[str, Any], pa.Table]:
+    sizes = settings.smallest, settings.least
+    measured = {name: population(pairs, settings.closing, *sizes) for name, pairs in images.items()}
+    if parametric:  # each is an image; of cells without mitochondria it says nothing
+        measured["parametric"] = population([(~one.cell, one.mitochondria) for one in parametric], 0, *sizes)
     real = measured["training images"]
     facts = {}
     for name, one in measured.items():
         apart = {f"chi-squared {key}": value for key, value in chi_squared(one, real).items()}
         facts[name] = {key: _number(value) for key, value in (one.means() | apart).items()}
+        if name == "parametric":
+            facts[name] |= dict.fromkeys(("cell size", "mitochondria per cell", "chi-squared cell size"))
     return facts, pa.Table.from_pylist([{"of": name} | row for name, row in facts.items()])
 
 
-def _cells(images: dict[str, Pairs], settings: Settings) -> tuple[dict[str, Any], pa.Table]:
+def _single(images: dict[str, Pairs], settings: Settings) -> dict[str, list[Cell]]:
+    """Cells of every set of images, and of the parametric model of the training cells."""
     sizes = settings.closing, settings.smallest, settings.least
-    cells: dict[str, list[Cell]] = {}
-    for name, pairs in images.items():
-        cells[name] = [cell for pair in pairs for cell in single_cells(*pair, *sizes)]
+    cells = {name: [cell for pair in pairs for cell in single_cells(*pair, *sizes)] for name, pairs in images.items()}
     real = cells["training images"]
     if len(real) > 1:
         cells["parametric"] = parametric_cells(real, max(100, len(real)), settings.least, settings.seed)
+    return cells
+
+
+def _cells(cells: Mapping[str, list[Cell]], settings: Settings) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What the SVM says of each group, and their features, N 89 each."""
     features = {
         name: np.asarray([shape_features(one) for one in some]).reshape(-1, len(NAMES)) for name, some in cells.items()
     }
@@ -231,9 +318,7 @@ def _cells(images: dict[str, Pairs], settings: Settings) -> tuple[dict[str, Any]
         judged = real_or_made(features["training images"], of, settings.repeats, settings.seed)
         told = {key: _number(value) for key, value in asdict(judged).items()} if judged else {"cells": len(of)}
         facts[name] = told if name != "training images" else {"cells": len(of)}
-    columns = {name: np.concatenate([of[:, number] for of in features.values()]) for number, name in enumerate(NAMES)}
-    rows = [name for name, of in features.items() for _ in of]
-    return facts, pa.table({"of": rows, **columns})
+    return facts, features
 
 
 def _number(value: float) -> float | int | None:

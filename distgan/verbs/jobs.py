@@ -33,10 +33,12 @@ def jobs_list(options: argparse.Namespace) -> Result:
 
 
 def jobs_show(options: argparse.Namespace) -> Result:
-    """Print what is known of a job."""
+    """Print what is known of a job, and what each of its workers does now."""
+    from cluster.home import Home
     from distgan.monitoring.terminal import report
 
-    found = vars(_jobs().job(options.id))
+    jobs = _jobs()
+    found = vars(jobs.job(options.id)) | {"run": jobs.run_of(Home.here(), options.id)}
     say(report(found))
     return found
 

@@ -1,4 +1,4 @@
-"""distgan runs list | flush: what lies in $DISTGAN_HOME, and its delivery to MLflow."""
+"""distgan runs list | show | flush: what lies in $DISTGAN_HOME, what is done there now, and its delivery to MLflow."""
 
 import argparse
 from typing import Any
@@ -10,6 +10,7 @@ def add(verbs: Verbs) -> None:
     """Add the verbs of this file."""
     runs = verbs.group("runs", "Runs, searches and sweeps of $DISTGAN_HOME.")
     runs.verb("list", runs_list)
+    runs.verb("show", runs_show).add_argument("name")
     runs.verb("flush", runs_flush)
 
 
@@ -45,6 +46,17 @@ def runs_list(options: argparse.Namespace) -> Result:
     ]
     say(table(rows))
     return {"runs": rows}
+
+
+def runs_show(options: argparse.Namespace) -> Result:
+    """Print how a run stands, what each of its workers does now, and which were lost."""
+    from cluster.home import Home
+    from cluster.runs import show
+    from distgan.monitoring.terminal import report
+
+    found = show(Home.here(), options.name)
+    say(report(found))
+    return found
 
 
 def runs_flush(options: argparse.Namespace) -> Result:

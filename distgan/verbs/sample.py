@@ -13,7 +13,10 @@ def add(verbs: Verbs) -> None:
     parser = verbs.verb("sample", sample)
     model_argument(parser)
     parser.add_argument(
-        "--out", type=Path, required=True, help="a .png to look at; .npy or .tif for values; a store of a large plane"
+        "--out",
+        type=Path,
+        required=True,
+        help="a .png to look at; .npy or .tif for values; .zarr for images with labels; a store of a large plane",
     )
     parser.add_argument("--count", type=positive, default=64, help="images; with --hold, reds")
     parser.add_argument("--size", type=_size, help="HEIGHTxWIDTH of one plane of tissue with its labels, as OME-Zarr")

@@ -16,7 +16,10 @@ def add(verbs: Verbs) -> None:
     make.add_argument("--number", type=positive, default=100, help="images that are judged")
     make.add_argument("--share", type=float, default=0.5, help="of them made ones")
     make.add_argument("--examples", type=int, default=0, help="more images, shown before with the truth")
-    make.add_argument("--labels", action="store_true", help="show label images, of the store and of the model")
+    shown = make.add_mutually_exclusive_group()
+    shown.add_argument("--labels", action="store_true", help="show label images, of the store and of the model")
+    shown.add_argument("--cells", action="store_true", help="show labels of single cells, each by itself")
+    shown.add_argument("--pairs", action="store_true", help="show images with their label images beside them")
     make.add_argument("--seconds", type=float, default=0.0, help="for which an image is shown; 0 is until judged")
     make.add_argument("--title", default="Real or generated?")
     make.add_argument("--seed", type=int, default=0)
@@ -32,7 +35,7 @@ def study_make(options: argparse.Namespace) -> Result:
     from cluster.registry import resolve
     from distgan.data.image_sets import is_model, open_images
     from distgan.model import load_model
-    from distgan.study.labels import label_sets
+    from distgan.study.labels import cell_sets, label_sets, pair_sets
     from distgan.study.panel import KEY, PAGE, Panel, write_study
     from storage.durable import require_nothing
 
@@ -40,8 +43,9 @@ def study_make(options: argparse.Namespace) -> Result:
     address = options.made
     path = resolve(Home.here(), address) if address.startswith("models:") else Path(address)
     real, made = open_images(options.real), load_model(path) if is_model(path) else open_images(path)
-    if options.labels:
-        real, made = label_sets(real, made, options.number + options.examples, options.seed)
+    for wanted, sets in ((options.labels, label_sets), (options.cells, cell_sets), (options.pairs, pair_sets)):
+        if wanted:
+            real, made = sets(real, made, options.number + options.examples, options.seed)
     panel = Panel(options.number, options.share, options.examples, options.seconds, options.title, options.seed)
     facts = write_study(real, made, panel, options.out)
     say(f"{facts['number']} images, {facts['made']} of them made; give people {options.out / PAGE}, and keep {KEY}")

@@ -9,9 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from cluster.home import Home
+from cluster.tracking import connect
+from distgan.config.run_config import read_config
+from distgan.engine.distributed import Group
+from distgan.engine.running import run, write_recipe
 from storage.cuts import Cut
 from storage.ingest import ingest
 from storage.layout import Layout
@@ -83,6 +88,20 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     for name in ("RAY_ADDRESS", "MLFLOW_TRACKING_URI"):
         monkeypatch.delenv(name, raising=False)
     return Home.here()
+
+
+@pytest.fixture(scope="session")
+def finished(recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with one finished run that MLflow has not heard of; copy it."""
+    home = Home(tmp_path_factory.mktemp("finished") / "home")
+    config = read_config(recipe, ["run.workers=1", "run.images=48", "checkpoint.every_images=32"])
+    folder = home.run("tiny")
+    write_recipe(folder, config)
+    run(config, folder, Group(), torch.device("cpu"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        connect(home).search_experiments()  # makes the database, once for all tests
+    return home.path
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ import json
 import pickle
 import shutil
 import struct
+import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -71,6 +72,23 @@ def zipped(files: dict[str, bytes]) -> bytes:
     return data.getvalue()
 
 
+def tarred(files: dict[str, bytes]) -> bytes:
+    data = io.BytesIO()
+    with tarfile.open(fileobj=data, mode="w") as archive:
+        for name, content in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            archive.addfile(entry, io.BytesIO(content))
+    return data.getvalue()
+
+
+def np_objects(pickled: bytes) -> bytes:
+    """A .npy file whose array is one pickled object."""
+    told = b"{'descr': '|O', 'fortran_order': False, 'shape': (1,), }"
+    told += b" " * (64 - (10 + len(told) + 1) % 64) + b"\n"
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(told)) + told + pickled
+
+
 def header(tensors: Any, data: bytes = b"", length: int | None = None) -> bytes:
     """A safetensors file that says what it likes."""
     text = tensors if isinstance(tensors, bytes) else json.dumps(tensors).encode()
@@ -90,6 +108,9 @@ def of_weights(canary: Path) -> dict[str, bytes]:
         "zip with a pickle, as torch writes": zipped({"archive/data.pkl": bomb, "archive/version": b"3"}),
         "zip with paths that leave": zipped({"../../canary": b"x", "/tmp/canary": b"x"}),
         "legacy torch": pickle.dumps(0x1950A86A20F9469CFC6C) + bomb,
+        "the tar of the oldest torch": tarred({"pickle": bomb, "storages": bomb, "tensors": bomb}),
+        "TorchScript": zipped({"m/code/__torch__.py": b"import os", "m/data.pkl": bomb, "m/constants.pkl": bomb}),
+        "numpy objects": np_objects(bomb),
         "header and pickle": header({"w": ONE}, bomb[:4]) + bomb,
         "empty": b"",
         "no header": b"\0\0\0",
@@ -196,6 +217,30 @@ def test_a_manifest_that_lies_is_refused(honest: Path, tmp_path: Path, damage: C
     folder = Path(shutil.copytree(honest, tmp_path / "model"))
     damage(folder)
     assert "passwd" not in refused(folder).found or "root" not in refused(folder).found
+
+
+def test_what_else_lies_in_the_folder_is_never_run(honest: Path, tmp_path: Path) -> None:
+    """As MLflow would: an MLmodel that names a loader, code beside it, what Python or torch would pick up."""
+    folder, canary = Path(shutil.copytree(honest, tmp_path / "model")), tmp_path / "canary"
+    code = f"from pathlib import Path; Path({str(canary)!r}).touch()"
+    planted = {
+        "MLmodel": "flavors:\n  python_function:\n    loader_module: canary\n    code: code\n",
+        "code/canary.py": code,
+        "canary.py": code,
+        "sitecustomize.py": code,
+        "conftest.py": code,
+        "__init__.py": code,
+        "requirements.txt": "canary @ file:///canary\n",
+    }
+    for name, text in planted.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(text)
+    (folder / "data.pkl").write_bytes(pickle.dumps(Bomb(canary)))
+    (folder / NAME).unlink()
+    seal(folder, "model", {})
+    assert load_model(folder).card["channels"] == ["a"]
+    assert main(["models", "show", str(folder)]) == 65, "this card is too short to be shown"
+    assert not canary.exists()
 
 
 def test_every_single_byte_counts(honest: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,15 +11,15 @@ from typing import Any
 import pytest
 import torch
 
+from cluster import provenance
 from cluster.home import Home
 from cluster.registry import find, list_versions, register, resolve, with_models
 from cluster.runs import flush, runs
 from cluster.tracking import SHIPPED, Delivery, answering, connect, shown
 from distgan.config.run_config import read_config
-from distgan.engine.distributed import Group
-from distgan.engine.running import run, write_recipe
 from distgan.model import load_model
 from storage.errors import DataError, MissingError, RecipeError, ServiceError
+from storage.patches import PatchStore
 
 TRAVERSALS = [
     "../secret",
@@ -50,20 +51,6 @@ TRAVERSALS = [
     "con",
     "name.",
 ]
-
-
-@pytest.fixture(scope="module")
-def finished(recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home with one finished run that MLflow has not heard of; copy it."""
-    home = Home(tmp_path_factory.mktemp("finished") / "home")
-    config = read_config(recipe, ["run.workers=1", "run.images=48", "checkpoint.every_images=32"])
-    folder = home.run("tiny")
-    write_recipe(folder, config)
-    run(config, folder, Group(), torch.device("cpu"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        connect(home).search_experiments()  # makes the database, once for all tests
-    return home.path
 
 
 @pytest.fixture
@@ -100,6 +87,42 @@ def test_a_flush_delivers_once_and_moves_no_alias_back(delivered: Home) -> None:
     assert history(delivered) == before
     assert client.get_run(one.run_id).info.end_time == ended
     assert list_versions(delivered)[0].aliases == ()
+
+
+def test_a_run_says_in_mlflow_what_it_was_made_with(finished: Path, patches: Path, recipe: Path, home: Home) -> None:
+    shutil.copytree(finished, home.path)
+    provenance.note(home.run("tiny"), read_config(recipe))
+    assert [done for _, done in flush(home)] == ["delivered 4 lines and the model"]
+    (one,) = runs(home)
+    connect(home).set_tag(one.run_id, SHIPPED, "-1")  # as if the server had died in the middle of it
+    list(flush(home))
+    told, store = connect(home).get_run(one.run_id), PatchStore.open(patches)
+    given = [json.loads(found.dataset.source)["sha256"] for found in told.inputs.dataset_inputs]
+    assert sorted(given) == sorted([store.digest, store.manifest.facts["source"]])
+    names = {found.path for found in connect(home).list_artifacts(one.run_id)}
+    assert {"recipe.json", "provenance.json", "figures", "model"} <= names
+    noted = json.loads((home.run("tiny") / "provenance.json").read_text())
+    assert noted["environment"]["torch"] == torch.__version__
+    assert told.data.tags["mlflow.source.git.commit"] == noted["revision"]
+
+
+def test_the_revision_is_of_our_repository_and_tells_of_changes(tmp_path: Path) -> None:
+    def git(*words: str) -> str:
+        who = ["-c", "user.name=me", "-c", "user.email=me@host"]
+        return subprocess.run(["git", *who, *words], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+
+    package = tmp_path / "package"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    assert provenance.revision(package) == ""
+    git("init")
+    assert provenance.revision(package) == "", "a repository that the package is not of"
+    git("add", ".")
+    git("commit", "-m", "one")
+    commit = git("rev-parse", "HEAD").strip()
+    assert provenance.revision(package) == commit
+    (package / "__init__.py").write_text("changed = True\n")
+    assert provenance.revision(package) == f"{commit}-modified"
 
 
 def test_a_dead_server_costs_nothing_but_time(finished: Path, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:

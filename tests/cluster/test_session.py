@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from cluster.home import Home
-from cluster.session import own_token, package_folders, set_environment
+from cluster.session import check_resources, joined, own_token, package_folders, set_environment
 from cluster.train import train
-from distgan.config.run_config import read_config
+from distgan.config.run_config import AnyRun, read_config
 from storage.errors import RecipeError, ServiceError
 
 
@@ -129,3 +129,67 @@ def test_a_store_that_is_not_there_is_said_before_ray_starts(recipe: Path, home:
 
 def test_all_four_packages_come_from_one_folder() -> None:
     assert len({Path(folder).parent for folder in package_folders()}) == 1
+
+
+# clusters that start machines when asked
+
+
+def test_more_than_there_is_now_is_waited_for_where_the_cluster_can_grow(
+    recipe: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def config(*more: str) -> AnyRun:
+        return read_config(recipe, ["run.gpus_per_worker=1", "run.workers=4", *more])
+
+    monkeypatch.setattr("ray._private.state.state.get_max_resources_from_cluster_config", lambda: None)
+    head = {"CPU": 4.0}
+    with pytest.raises(ServiceError, match="more GPUs than there are") as refused:
+        check_resources(config(), head)
+    assert "--set cluster.grows_to.GPU=NUMBER" in refused.value.do
+    check_resources(config("cluster.grows_to.GPU=4"), head)
+    with pytest.raises(ServiceError, match="more GPUs than there are") as refused:
+        check_resources(config("cluster.grows_to.GPU=3"), head)
+    assert refused.value.found == "4 worker(s) with 1 each, and Ray has 3"
+    with pytest.raises(ServiceError, match="more CPUs than there are"):
+        check_resources(config("cluster.grows_to.GPU=8"), {"CPU": 2.0})
+    check_resources(config(), {"CPU": 4.0, "GPU": 4.0})
+    with pytest.raises(RecipeError, match="not a recipe"):
+        config("cluster.grows_to.TPU=4")
+
+
+GROWING = """
+import sys
+from pathlib import Path
+from cluster.home import Home
+from cluster.session import joined, largest
+from distgan.config.run_config import AnyRun, read_config
+with joined("", Home(Path(sys.argv[1])), 1):
+    import ray
+    from ray._private.state import state
+    from ray.core.generated.autoscaler_pb2 import ClusterConfig
+    config = read_config(Path(sys.argv[2]))
+    before = largest(config, ray.cluster_resources())
+    told = ClusterConfig()
+    group = told.node_group_configs.add(name="gpus", min_count=0, max_count=3)
+    group.resources["GPU"] = 2
+    ray._raylet.GcsClient(address=ray.get_runtime_context().gcs_address).report_cluster_config(told.SerializeToString())
+    print(before["GPU"], largest(config, ray.cluster_resources())["GPU"])
+"""
+
+
+@pytest.mark.cluster
+def test_what_a_cluster_tells_of_its_limits_is_taken(recipe: Path, home: Home) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", GROWING, home.path, recipe], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert [float(word) for word in done.stdout.split()] == [0, 6]
+
+
+def test_a_machine_that_is_too_busy_for_ray_is_said(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    def late(**options: object) -> None:
+        raise Exception("The current node timed out during startup. This could happen because ...")
+
+    monkeypatch.setattr("ray.init", late)
+    with pytest.raises(ServiceError, match="did not come up") as busy, joined("", home, 1):
+        pass
+    assert "--resume" in busy.value.do

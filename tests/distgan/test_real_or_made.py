@@ -6,7 +6,7 @@ import pytest
 from distgan.metrics.cells_shape import Cell
 from distgan.metrics.real_or_made import real_or_made
 from distgan.metrics.shape_space import parametric_cells
-from distgan.metrics.support import least_distances, overlaps, support
+from distgan.metrics.support import BLOCK, halved, least_along, least_distances, overlaps, support
 
 
 def test_equals_are_taken_for_real_half_of_the_time_and_others_never() -> None:
@@ -43,6 +43,26 @@ def test_the_birthday_paradox_finds_how_many_there_are(different: int) -> None:
     assert found is not None
     assert different / 2 < found < 4 * different
     assert support(least_distances(overlaps(kinds), range(4, 100, 2), 20, 0)) is None
+
+
+def test_the_two_most_alike_of_the_first_so_many_are_found_block_by_block() -> None:
+    random = np.random.default_rng(3)
+    masks = random.random((BLOCK + 40, 2, 5, 5)) < 0.5
+    masks[BLOCK + 9] = masks[7]
+    apart = 1 - overlaps(masks)
+    np.fill_diagonal(apart, np.inf)
+    least, both = least_along(masks, (1, 20, BLOCK, BLOCK + 40, 1000))
+    assert both == (7, BLOCK + 9)
+    assert list(least) == [20, BLOCK, BLOCK + 40]
+    assert least[BLOCK + 40] == 0
+    for size, value in least.items():
+        assert value == pytest.approx(apart[:size, :size].min(), abs=1e-6)
+
+
+def test_half_of_a_label_image_has_the_pixels_of_which_a_half_was_there() -> None:
+    masks = np.zeros((1, 1, 5, 4), np.bool_)
+    masks[0, 0, 0, :] = masks[0, 0, 2, 0] = masks[0, 0, 4, :] = True
+    assert halved(masks)[0, 0].tolist() == [[True, True], [False, False]]
 
 
 def test_cells_of_the_shape_space_are_like_those_it_was_made_of() -> None:

@@ -9,9 +9,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from distgan.assessment.label_reading import read_pairs
+from distgan.assessment.label_samples import labels_of, makes_labels, other_noise, pairs_of
+from distgan.data.image_sets import feed_of
 from distgan.engine.trainer import Trainer
 from distgan.inference.canvas import canvas
-from distgan.model import save_model
+from distgan.model import load_model, save_model
 from distgan.score import Asked, Told
 from distgan.scores.tissue import Settings, score
 from storage.cuts import Cut
@@ -56,14 +59,13 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def told(target: Path, **keys: Any) -> dict[str, Any]:
     settings = Settings.model_validate({"split": {"by": "y", "held_out": 0.5}, "repeats": 5} | keys)
     found: Told = score(Asked(str(target), settings, Path()))
-    assert set(found.tables) == {"global statistics", "shape features"}
-    return json.loads(json.dumps(found.facts, allow_nan=False))  # type: ignore[no-any-return]
+    assert set(found.tables) >= {"global statistics", "shape features"}
+    return json.loads(json.dumps(found.facts, allow_nan=False))
 
 
 def test_real_images_are_compared_with_those_held_out(real: Path) -> None:
     found = told(real)
-    assert list(found["global statistics"]) == ["training images", "held-out images"]
-    train, held_out = found["global statistics"].values()
+    train, held_out, _ = found["global statistics"].values()
     assert train["chi-squared cell size"] == 0
     assert 0.5 < train["mitochondria per cell"] < 1  # one in two cells, but a border touches more cells
     assert held_out["chi-squared mitochondrion size"] < 0.2
@@ -89,15 +91,118 @@ def test_a_plane_is_scored_as_patches_are(real: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("name", ["sgan", "label_gan", "label_completion"])
-def test_a_model_is_scored(make_tissue: Callable[..., Trainer], tmp_path: Path, name: str) -> None:
-    small = store_of(tmp_path, 0, cut=32)
-    save_model(tmp_path / "model", make_tissue(name), PatchStore.open(small), {}, "none")
-    found = told(tmp_path / "model", store=str(small), samples=40)
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return store_of(tmp_path_factory.mktemp("small"), 0, cut=32)
+
+
+@pytest.fixture
+def model(make_tissue: Callable[..., Trainer], small: Path, tmp_path: Path) -> Callable[..., Path]:
+    def untrained(name: str, **keys: Any) -> Path:
+        folder = tmp_path / f"{len(list(tmp_path.iterdir()))}"
+        save_model(folder, make_tissue(name, **keys), PatchStore.open(small), {}, "none")
+        return folder
+
+    return untrained
+
+
+@pytest.mark.parametrize("name", ["sgan", "label_gan", "joint_gan", "label_completion"])
+def test_a_model_is_scored(model: Callable[..., Path], small: Path, name: str) -> None:
+    found = told(model(name), store=str(small), samples=40, batches=[10, 20], runs=3)
     assert found["images"]["made"] == 40
-    assert found["least 1 - IU by batch"].keys() >= {"10", "40"}
-    assert found["pairwise_iu"] >= 0
-    assert isinstance(found["support"], int) or found["support"].startswith("more than")
+    assert found["pairwise 1 - IU"]["made"] >= 0
+    assert 0.5 < found["pairwise 1 - IU"]["training images"] < 1
+    assert ("other noise" in found) == (name == "label_completion")
+    if name == "label_completion":  # its noise image is that of the labels it is given
+        assert "made" not in found["support"]
+    else:
+        assert found["support"]["made"]["samples"] == "noise images of 2 x 2, 32 x 32 pixels"
+        assert found["support"]["made"]["least 1 - IU by batch"].keys() == {"10", "20"}
+        assert found["support"]["made"]["support"] in (100, 400, "more than 400")
+
+
+def test_the_score_draws_its_figures(model: Callable[..., Path], small: Path) -> None:
+    keys = {"split": {"by": "y", "held_out": 0.5}, "store": str(small), "batches": [10], "runs": 2, "repeats": 2}
+    found = score(Asked(str(model("label_gan")), Settings.model_validate(keys | {"samples": 20}), Path()))
+    assert set(found.figures) == {"shape map", "support", "most alike"}
+    support = [row for row in found.tables["support"].to_pylist() if row["of"] == "made"]
+    assert [(row["run"], row["batch"]) for row in support] == [(0, 10), (1, 10)]
+    for name in ("shape map", "support"):
+        drawn = found.figures[name]()
+        assert all(axis.get_xlabel() and axis.get_ylabel() for axis in drawn.axes)
+    assert len(found.figures["most alike"]().axes) == 4
+
+
+def test_both_networks_that_complete_labels_are_told_the_same_noise(model: Callable[..., Path], small: Path) -> None:
+    tables: tuple[dict[str, Any], ...] = ({}, {"kind": "unet"}, {"kind": "unet", "noise": 0})
+    store = PatchStore.open(small)
+    found = []
+    for table in tables:
+        one = load_model(model("label_completion", translator=table))
+        found.append(other_noise(one, feed_of(store, np.arange(5), one), [1], 0))
+    refinement, unet, deaf = found
+    assert [one.network for one in found] == ["refinement", "unet", "unet"]
+    assert refinement.same == unet.same != deaf.same == "no noise image"
+    assert refinement.apart > 0
+    assert deaf.apart == 0  # it is told the labels alone
+    assert refinement.real_apart == unet.real_apart > 0.5
+    elsewhere = other_noise(one, feed_of(store, np.arange(20, 25), one), [1], 0)
+    assert elsewhere.real_apart != refinement.real_apart
+
+
+def read(reader: Path, of: Path | None, small: Path, labels: Path | None = None) -> dict[str, Any]:
+    rows = {"training images": np.arange(40), "held-out images": np.arange(40, 60)}
+    return read_pairs(reader, load_model(of) if of else None, PatchStore.open(small), rows, labels, 20, 0)
+
+
+def test_pairs_are_read_by_a_reader_of_real_images(model: Callable[..., Path], small: Path) -> None:
+    reader, dsgan = model("segmentation"), model("dsgan")
+    found = read(reader, dsgan, small)
+    rows = ("training images", "held-out images", "made", "made, read by its own reader")
+    assert all(0 < found[row]["mean_iu"] < 1 and found[row]["nll"] > 0 for row in rows)
+    assert found["made of"] == "its own labels"
+    given = read(reader, dsgan, small, small)
+    assert given["made"] != found["made"]
+    assert given["made of"] == str(small)
+    translated = read(reader, model("label_to_image"), small)
+    assert translated["made of"] == "real labels"
+    assert set(read(reader, None, small)) == {"reader", "structures", "training images", "held-out images"}
+
+
+def test_labels_alone_are_those_of_the_pairs(model: Callable[..., Path], small: Path) -> None:
+    one = load_model(model("sgan"))
+    feed = feed_of(PatchStore.open(small), np.arange(20), one)
+    both = [labels.tolist() for _, labels in pairs_of(one, feed, 20, 1)]
+    assert [labels.tolist() for labels in labels_of(one, feed, 20, 1)] == both
+
+
+def test_a_model_that_is_given_all_labels_makes_none(model: Callable[..., Path]) -> None:
+    made = {name: makes_labels(load_model(model(name)).method) for name in ("label_to_image", "sgan", "label_gan")}
+    assert made == {"label_to_image": False, "sgan": True, "label_gan": True}
+
+
+def test_what_cannot_be_read_is_refused(model: Callable[..., Path], small: Path) -> None:
+    reader = model("segmentation")
+    with pytest.raises(RecipeError, match="finds no structures"):
+        read(model("sgan"), model("dsgan"), small)
+    with pytest.raises(RecipeError, match="other structures"):
+        read(model("segmentation", structures=["membranes"]), model("dsgan"), small)
+    with pytest.raises(RecipeError, match="makes no images of labels"):
+        read(reader, model("joint_gan"), small, small)
+
+
+def test_every_table_has_its_rows(real: Path) -> None:
+    found = told(real)
+    rows = ["training images", "held-out images"]
+    assert list(found["single cells"]) == list(found["global statistics"]) == [*rows, "parametric"]
+    parametric = found["global statistics"]["parametric"]
+    assert parametric["cell size"] is None
+    assert parametric["mitochondrion size"] == pytest.approx(
+        found["global statistics"]["training images"]["mitochondrion size"], rel=0.2
+    )
+    assert list(found["pairwise 1 - IU"]) == rows
+    assert list(found["support"]) == [*rows, "parametric"]
+    assert "single cells" in found["support"]["parametric"]["samples"]
 
 
 def test_nothing_to_compare_with_is_said(real: Path) -> None:

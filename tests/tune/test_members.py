@@ -126,3 +126,20 @@ def test_the_recipe_of_a_member_stands_by_itself(make: Make, labelled: Path) -> 
     assert Path(config.data.store) == labelled.absolute()
     assert config.run.most_workers == 1
     assert config.evaluate.figures is False
+
+
+def test_variants_may_differ_in_the_made_samples_that_train_with_the_same_real_ones(
+    make: Make, labelled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(labelled.parent)
+    variants = {"real": {}, "both": {"data.made": {"store": "made.zarr"}}, "made": {"data.made.store": "made.zarr"}}
+    found = make(variants=variants | {"made": {"data": {"made": {"store": "made.zarr", "part": "all"}}}}, repeats=1)
+    for share in (0.5, 1.0):
+        members = {variant: one(found, variant=variant, share=share) for variant in variants}
+        assert len({frozenset(rows(member)) for member in members.values()}) == 1
+        assert members["real"].config.data.made is None
+        tables = [members[variant].config.data.made for variant in ("both", "made")]
+        assert [(table.store, table.part) for table in tables if table] == [
+            (str(labelled.parent / "made.zarr"), "half"),
+            (str(labelled.parent / "made.zarr"), "all"),
+        ]

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 import torch
-from tests.distgan.cells.conftest import CLASSES, model_of, write_cells
 from torch import Tensor
 
 from distgan.config.run_config import AnyRun
@@ -17,6 +16,7 @@ from distgan.score import Asked, Told
 from distgan.scores.cells import Settings, score
 from storage.errors import RecipeError
 from storage.patches import PatchStore
+from tests.distgan.cells.conftest import CLASSES, model_of, write_cells
 
 STRUCTURES = (*CLASSES, "all")
 

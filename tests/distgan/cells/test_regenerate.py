@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tests.distgan.cells.conftest import CLASSES, model_of
 
 from distgan.cli import main
 from distgan.config.run_config import AnyRun
@@ -18,6 +17,7 @@ from distgan.inference.told import samples_of
 from distgan.model import load_model
 from storage.errors import RecipeError
 from storage.patches import PatchStore
+from tests.distgan.cells.conftest import CLASSES, model_of
 
 
 def test_both_phases_make_a_cell_again_and_tell_its_codes(

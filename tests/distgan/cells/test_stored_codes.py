@@ -10,7 +10,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from tests.distgan.cells.conftest import COUNT, trainer_of, write_cells
 
 from distgan.config.run_config import AnyRun
 from distgan.inference.embed import embed
@@ -19,6 +18,7 @@ from storage.embeddings import KIND, EmbeddingArrays, EmbeddingStore
 from storage.errors import DataError, MissingError, RecipeError
 from storage.manifest import committed
 from storage.patches import PatchStore
+from tests.distgan.cells.conftest import COUNT, trainer_of, write_cells
 
 Configured = Callable[..., AnyRun]
 
