@@ -57,7 +57,8 @@ class Version:
 def register(home: Home, folder: Path, run_id: str, name: str, alias: str) -> Version:
     """Put a model folder into the registry; a second call for the same run and bytes finds the first.
 
-    The version is created after all its files have arrived, so that none is ever incomplete.
+    The version is created after all its files have arrived, so that none is ever incomplete. The alias is given to it,
+    but not taken from a later version.
     Raises RecipeError: a name that cannot be one.  Raises DataError: the folder is damaged.  Raises ServiceError.
     """
     safe_name(name, "the name of a model")
@@ -69,7 +70,8 @@ def register(home: Home, folder: Path, run_id: str, name: str, alias: str) -> Ve
         client = connect(home)
         with contextlib.suppress(_exists()):
             client.create_registered_model(name)
-        same = [one for one in list_versions(home, name) if one.digest == manifest.digest and one.run_id == run_id]
+        known = list_versions(home, name)
+        same = [one for one in known if one.digest == manifest.digest and one.run_id == run_id]
         if same:
             version = same[0].version
         else:
@@ -84,7 +86,8 @@ def register(home: Home, folder: Path, run_id: str, name: str, alias: str) -> Ve
                 description=card.text(facts),
             )
             version = int(created.version)
-        client.set_registered_model_alias(name, alias, str(version))
+        if not any(alias in one.aliases and one.version > version for one in known):
+            client.set_registered_model_alias(name, alias, str(version))
     return next(one for one in list_versions(home, name) if one.version == version)
 
 

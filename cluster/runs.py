@@ -55,7 +55,7 @@ def show(home: Home, name: str) -> dict[str, Any]:
 def flush(home: Home) -> Iterator[tuple[str, str]]:
     """Deliver each run that nobody trains, and register its model if that is missing: (name, what was done).
 
-    What MLflow has is not delivered again, and no alias moves because of a model that is registered.
+    What MLflow has is not delivered again. A run is ended after its model was registered and has its alias.
     Raises ServiceError: MLflow does not answer; what was delivered stays.  Raises DataError: a model is damaged.
     """
     for one in runs(home):
@@ -78,8 +78,9 @@ def _flush(home: Home, one: Run) -> str:
     status, shipped = in_mlflow(home, one.run_id)
     missing = sum(shipped < line["images_seen"] <= one.images_seen for line in read_lines(folder))
     finished = one.state == "finished"
-    registered = not finished or _is_registered(home, folder, one.run_id)
-    if registered and not missing and (status == "FINISHED" if finished else status in ("KILLED", "FAILED")):
+    ended = status == "FINISHED" if finished else status in ("KILLED", "FAILED")
+    registered = not finished or (ended and _is_registered(home, folder, one.run_id))
+    if registered and not missing and ended:
         return "nothing to deliver"
     delivery = Delivery(home, folder, one.name)
     delivery.deliver()
