@@ -138,7 +138,7 @@ def test_more_than_there_is_now_is_waited_for_where_the_cluster_can_grow(
     recipe: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def config(*more: str) -> AnyRun:
-        return read_config(recipe, ["run.gpus_per_worker=1", "run.workers=4", *more])
+        return read_config(recipe, ["run.gpus_per_worker=1", "run.workers=4", "run.virtual_shards=4", *more])
 
     monkeypatch.setattr("ray._private.state.state.get_max_resources_from_cluster_config", lambda: None)
     head = {"CPU": 4.0}
