@@ -68,6 +68,7 @@ def _drawn(name: str, title: str, told: str, rows: Rows, axes: tuple[str, str], 
     down, beside = axes
     lines, columns = (list(dict.fromkeys(row[key] for row in rows)) for key in axes)
     panels = list(dict.fromkeys((row["critic"], row["channels"]) for row in rows))
+    several = settings["splits"] * settings["repeats"] > 1
     wide = 0.85 * len(columns) + 0.3
     drawn = figure(wide * len(panels) + 1.9, 0.42 * len(lines) + 1.7)
     grid = drawn.subplots(1, len(panels), squeeze=False, sharey=True)[0]
@@ -79,7 +80,7 @@ def _drawn(name: str, title: str, told: str, rows: Rows, axes: tuple[str, str], 
             if (row["critic"], row["channels"]) == panel:
                 at = lines.index(row[down]), columns.index(row[beside])
                 values[at] = row["median"]
-                texts[at[0]][at[1]] = f"{row['median']:.1f}\n± {row['mad']:.1f}"
+                texts[at[0]][at[1]] = f"{row['median']:.1f}" + (f"\n± {row['mad']:.1f}" if several else "")
         names = [fill(one, 10) for one in columns]
         shown = heat_map(axis, values, lines, names, texts, limits=(min(of_critic), max(of_critic)), size=7)
         axis.set_title(f"{panel[0].replace('_', '-').upper()} critic, {CHANNELS[panel[1]]}", fontsize=8)
