@@ -53,7 +53,7 @@ def write_model(folder: Path, store: PatchStore, method: Keys, classes: tuple[st
     if method["name"] == "transfer_classifier":
         with torch.no_grad():
             built.get_submodule("classifier").score.weight.mul_(20)
-    trainer = SimpleNamespace(method=built, average=built, config=config, images_seen=0)
+    trainer = SimpleNamespace(method=built, average=built, config=config, images_seen=0, feed=SimpleNamespace(made=""))
     save_model(folder, cast(Trainer, trainer), store, {}, "")
     return load_model(folder)
 

@@ -317,7 +317,7 @@ def write_model(
     with torch.no_grad():
         for number, weight in enumerate(built.parameters()):
             weight += moved * torch.randn(weight.shape, generator=torch.Generator().manual_seed(number))
-    trainer = SimpleNamespace(method=built, average=built, config=config, images_seen=64)
+    trainer = SimpleNamespace(method=built, average=built, config=config, images_seen=64, feed=SimpleNamespace(made=""))
     save_model(folder, cast(Trainer, trainer), store, {}, folder.name)
     return load_model(folder)
 
