@@ -45,7 +45,7 @@ def joint(asked: Asked) -> Iterator[Drawn]:
     left.legend(fontsize=7, frameon=False, loc="upper center", bbox_to_anchor=(0.45, -0.22), ncols=3)
     table = np.asarray(list(stage.values()), np.float64).T
     texts = [[f"{value:.2f}" if np.isfinite(value) else "-" for value in line] for line in table]
-    columns = ["\n".join(fill(line, 11) for line in name.split("\n")) for name in stage]
+    columns = ["\n".join(fill(line, 9, break_on_hyphens=False) for line in name.split("\n")) for name in stage]
     shown = heat_map(right, table, proteins, columns, texts, limits=(-1, 1), colours="RdBu_r")
     right.set_title("spread of each green with the length of the red", fontsize=9)
     bar = drawn.colorbar(shown, ax=right, pad=0.02)
