@@ -125,6 +125,7 @@ def test_a_killed_driver_leaves_a_run_that_resumes_to_the_same_end(recipe: Path,
     assert points(home, result["run_id"], "kid") == [0, 320, 640, 960]
 
 
+@pytest.mark.slow
 def test_a_signal_to_all_processes_of_a_run_commits_a_checkpoint(recipe: Path, home: Home, golden: str) -> None:
     before = 0
     for number in (signal.SIGTERM, signal.SIGUSR1):
