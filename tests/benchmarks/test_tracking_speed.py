@@ -71,6 +71,7 @@ def test_what_tracking_costs_and_how_soon_all_is_there(
         "run.name": "bench",
         "run.images": images,
         "run.batch_size": BATCH,
+        "run.workers": 1,
         "run.virtual_shards": 1,
         "run.log_every_images": LOG_EVERY * BATCH,
         "data.store": patches,
