@@ -10,13 +10,13 @@ from cluster.attempts import LOST, lost_workers
 from cluster.home import Home
 from cluster.ownership import is_owned
 from cluster.registry import list_versions, register
-from cluster.tracking import RECIPE, SHIPPED, Delivery, answering, connect
+from cluster.tracking import SHIPPED, Delivery, answering, connect
 from cluster.workers import workers
 from distgan.config.run_config import config_from_tables
 from distgan.engine.checkpoint import Checkpoints
 from distgan.model import KIND
 from distgan.monitoring.follower import Follower
-from distgan.monitoring.tracking import read_lines
+from distgan.monitoring.tracking import RECIPE, read_lines
 from storage.errors import MissingError
 from storage.manifest import read_manifest
 from storage.names import safe_name

@@ -20,14 +20,13 @@ from matplotlib.figure import Figure
 from cluster.home import Home
 from cluster.provenance import PROVENANCE, entities
 from distgan.engine.checkpoint import Checkpoints
-from distgan.monitoring.tracking import PARAMS, read_lines
+from distgan.monitoring.tracking import PARAMS, RECIPE, read_lines
 from storage.errors import ServiceError
 
 EXPERIMENT = "distgan"
 SHIPPED = "distgan.shipped_images"
 PARENT = "mlflow.parentRunId"
 RUN_FILE = "mlflow_run"
-RECIPE = "recipe.json"
 MOST_METRICS = 1000
 """In one request, by MLflow's rule."""
 REVISION = "mlflow.source.git.commit"

@@ -26,7 +26,7 @@ from distgan.engine.resume import changed
 from distgan.engine.running import write_recipe
 from distgan.monitoring.follower import Follower
 from distgan.monitoring.pulse import PULSES, STOP
-from distgan.monitoring.tracking import Latest, final_metrics
+from distgan.monitoring.tracking import RECIPE, Latest, final_metrics
 from storage.errors import InterruptedRun, RecipeError, ServiceError, error_from_dict
 
 LOGGER = logging.getLogger(__name__)
@@ -112,7 +112,7 @@ def _owned(folder: Path, *, resume: bool) -> Iterator[None]:
     What an attempt left that never came to a checkpoint is cleared away: nothing was lost with it.
     """
     begun = Checkpoints(folder / "checkpoints", keep=2).committed_images() > 0
-    ours = ("lock", "recipe.json", "checkpoints")
+    ours = ("lock", RECIPE, "checkpoints")
     if folder.exists() and any(folder.iterdir()) and not any((folder / name).exists() for name in ours):
         raise RecipeError(
             f"{folder} is no folder of a run",
@@ -127,7 +127,7 @@ def _owned(folder: Path, *, resume: bool) -> Iterator[None]:
         try:
             yield
         finally:
-            if not begun and not (folder / "recipe.json").exists():  # it was refused: it is not in the way of the next
+            if not begun and not (folder / RECIPE).exists():  # it was refused: it is not in the way of the next
                 rmtree(folder)
 
 
@@ -137,7 +137,7 @@ def _kept(config: AnyRun, folder: Path, home: Home) -> AnyRun:
     tables["data"]["store"] = str(Path(config.data.store).absolute())
     if config.data.made:
         tables["data"]["made"]["store"] = str(Path(config.data.made.store).absolute())
-    recipe = folder / "recipe.json"
+    recipe = folder / RECIPE
     if not recipe.exists():
         return with_models(config_from_tables(tables, "the recipe"), home)
     before = config_from_tables(json.loads(recipe.read_text(encoding="utf-8")), str(recipe))

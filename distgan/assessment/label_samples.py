@@ -40,9 +40,8 @@ def pairs_of(model: Model, feed: Feed, count: int, seed: int) -> Iterator[tuple[
 
     feed: samples that are told, where the model is told any, again and again.  Raises RecipeError: it makes no labels.
     """
-    for shard, start in enumerate(range(0, count, BATCH)):
-        places = np.arange(start, min(start + BATCH, count)) % len(feed.images)
-        yield made_of(model.method, Step(feed.rows(places), 0, shard, seed=seed))
+    for step in _steps(feed, count, seed):
+        yield made_of(model.method, step)
 
 
 @torch.no_grad()
@@ -52,10 +51,14 @@ def labels_of(model: Model, feed: Feed, count: int, seed: int) -> Iterator[torch
     if not isinstance(method, Sgan):
         yield from (labels for _, labels in pairs_of(model, feed, count, seed))
         return
+    for step in _steps(feed, count, seed):
+        yield method.enlarged(method.made_labels(step, "preview labels"))
+
+
+def _steps(feed: Feed, count: int, seed: int) -> Iterator[Step]:
     for shard, start in enumerate(range(0, count, BATCH)):
         places = np.arange(start, min(start + BATCH, count)) % len(feed.images)
-        step = Step(feed.rows(places), 0, shard, seed=seed)
-        yield method.enlarged(method.made_labels(step, "preview labels"))
+        yield Step(feed.rows(places), 0, shard, seed=seed)
 
 
 def atom_edge(method: Method) -> int | None:

@@ -36,7 +36,7 @@ from distgan.method import build
 from distgan.methods import load_method
 from distgan.model import save_model
 from distgan.monitoring.pulse import Pulse
-from distgan.monitoring.tracking import metrics_at
+from distgan.monitoring.tracking import RECIPE, metrics_at
 from distgan.monitoring.watch import MEANING
 from storage.errors import DivergedError, InterruptedRun
 from storage.patches import PatchStore
@@ -248,4 +248,4 @@ class Worker:
 def write_recipe(folder: Path, config: AnyRun) -> None:
     """Keep the description of a run with the run."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "recipe.json").write_text(json.dumps(config.dump(), indent=1) + "\n", encoding="utf-8")
+    (folder / RECIPE).write_text(json.dumps(config.dump(), indent=1) + "\n", encoding="utf-8")

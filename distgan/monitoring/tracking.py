@@ -16,7 +16,7 @@ from distgan.monitoring.follower import Follower
 from storage.durable import sync, write_file
 
 LINES = "metrics.jsonl"
-PARAMS = "params.json"
+PARAMS, RECIPE = "params.json", "recipe.json"
 
 
 class Tracker(Protocol):

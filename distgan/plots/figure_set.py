@@ -47,6 +47,10 @@ class Asked:
         """Raises MissingError, DataError: as `distgan.model.load_model`."""
         return load_model(self.find_model(address))
 
+    def models(self, addresses: Mapping[str, str]) -> dict[str, Model]:
+        """Models by what they are called."""
+        return {name: self.model(address) for name, address in addresses.items()}
+
     def kept(self, kind: Literal["runs", "searches", "sweeps"], name: str) -> Path:
         """A folder, or that of a run, a search or a sweep of ours.  Raises MissingError: there is none."""
         places = Path(name), self.home / kind / name

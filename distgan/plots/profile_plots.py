@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from distgan.metrics.profiles import Floats, Texts
+from distgan.metrics.tsne import tsne
 
 
 def confusion(names: Sequence[str], table: NDArray[np.int64], title: str) -> Figure:
@@ -33,12 +34,8 @@ def neighbourhood(values: Floats, mechanisms: Texts, title: str) -> Figure:
 
     Of equal data it is the same. Distances between groups mean nothing; who is beside whom does.
     """
-    from sklearn.manifold import TSNE
-
     apart = 1 - np.clip(_unit(values) @ _unit(values).T, -1, 1)
-    few = min(30.0, (len(values) - 1) / 3)
-    tsne = TSNE(perplexity=few, metric="precomputed", init="random", random_state=0, n_jobs=1)
-    points = tsne.fit_transform(apart)
+    points = tsne(apart, metric="precomputed")
     figure = Figure(figsize=(7.0, 4.5), dpi=150, layout="constrained")
     axis = figure.subplots()
     for number, name in enumerate(np.unique(mechanisms)):

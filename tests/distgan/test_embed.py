@@ -130,7 +130,7 @@ def test_what_is_no_number_is_not_kept(
 ) -> None:
     method = type(load_model(finished / "model").method)
     monkeypatch.setattr(method, "representation", lambda self, images: images.flatten(1)[:, :3] / 0)
-    with pytest.raises(DataError, match="the representation of 16 samples is not finite"):
+    with pytest.raises(DataError, match=r"the representation of 1[26] samples is not finite"):
         embed(finished / "model", store.path, tmp_path / "embedded", executor=threads(1))
     assert not list(tmp_path.glob(".embedded.partial"))
 

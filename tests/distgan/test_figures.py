@@ -23,10 +23,11 @@ from distgan.figures import load_paper, paper_names, read_settings
 from distgan.figures.wang import Settings
 from distgan.figures.wang.detection import detected
 from distgan.figures.wang.networks import compared, responses
-from distgan.figures.wang.weights import gearys_c, nearest, tsne
+from distgan.figures.wang.weights import gearys_c, nearest
 from distgan.inference.detect import detect
 from distgan.method import Sample, build
 from distgan.methods import load_method
+from distgan.metrics.tsne import tsne
 from distgan.model import Model, load_model, save_model
 from distgan.plots.figure_set import Asked, Drawn, LeftOut, Part, write_set
 from storage.cuts import Cut
@@ -62,8 +63,8 @@ def test_units_that_are_alike_have_a_near_neighbour_and_stand_together() -> None
     units = middles + 0.1 * random.normal(size=middles.shape)
     assert nearest(units).min() > 0.9
     assert np.median(nearest(random.normal(size=(30, 40)))) < 0.6
-    points = tsne(units)
-    assert np.array_equal(points, tsne(units))
+    points = tsne(units, metric="cosine")
+    assert np.array_equal(points, tsne(units, metric="cosine"))
     apart = np.linalg.norm(points[:, None] - points[None], axis=2)
     same = np.repeat(np.arange(3), 10)
     assert apart[same[:, None] == same[None]].max() < apart[same[:, None] != same[None]].min()

@@ -19,7 +19,7 @@ SHOWN = 12
 def samples(asked: Asked) -> Iterator[Drawn]:
     """The first images of each model, under real ones if a store is named."""
     settings = asked.settings
-    models = {name: asked.model(address) for name, address in settings.models.items()}
+    models = asked.models(settings.models)
     rows = {name: next(sample(model, SHOWN, settings.seed)).numpy() for name, model in models.items()}
     sources = {name: model.digest for name, model in models.items()}
     if settings.real:

@@ -31,7 +31,7 @@ Rows = dict[str, Any]
 
 def pairs(asked: Asked) -> Iterator[Drawn | LeftOut]:
     """Label images with their images, of every model under real ones."""
-    models = {name: asked.model(address) for name, address in asked.settings.models.items()}
+    models = asked.models(asked.settings.models)
     yield _samples(
         asked,
         models,
@@ -44,7 +44,7 @@ def pairs(asked: Asked) -> Iterator[Drawn | LeftOut]:
 
 def ablations(asked: Asked) -> Iterator[Drawn | LeftOut]:
     """Label images of label generators and of what they are compared with, under real ones."""
-    models = {name: asked.model(address) for name, address in asked.settings.labels.items()}
+    models = asked.models(asked.settings.labels)
     yield _samples(
         asked,
         models,
@@ -57,7 +57,7 @@ def ablations(asked: Asked) -> Iterator[Drawn | LeftOut]:
 
 def translations(asked: Asked) -> Iterator[Drawn | LeftOut]:
     """Real labels, their real image, and what each model makes of them."""
-    models = {name: asked.model(address) for name, address in asked.settings.translators.items()}
+    models = asked.models(asked.settings.translators)
     first = _one_of(models)
     batch, labels = _real(asked, first)
     rows = {"labels": painted(None, labels), "real": batch.images}
@@ -105,7 +105,7 @@ def single(asked: Asked) -> Iterator[Drawn | LeftOut]:
 
 def completions(asked: Asked) -> Iterator[Drawn | LeftOut]:
     """Mitochondria made of the same membranes by other noise."""
-    models = {name: asked.model(address) for name, address in asked.settings.completions.items()}
+    models = asked.models(asked.settings.completions)
     batch, labels = _real(asked, _one_of(models))
     rows: dict[str, Tensor] = {}
     numbers: list[Rows] = []

@@ -123,7 +123,7 @@ def reconstructed(asked: Asked) -> Iterator[Drawn]:
     settings = asked.settings
     store = PatchStore.open(Path(settings.real))
     models = {"phase 1": asked.model(settings.shapes)} if settings.shapes else {}
-    models |= {name: asked.model(address) for name, address in settings.structures.items()}
+    models |= asked.models(settings.structures)
     first = next(reversed(models.values()))
     train_store, train = training_rows(first, store)
     sets = {

@@ -26,7 +26,7 @@ def greens(asked: Asked) -> Iterator[Drawn]:
     """
     settings = asked.settings
     store = PatchStore.open(Path(settings.real))
-    models = {name: asked.model(address) for name, address in settings.held.items()}
+    models = asked.models(settings.held)
     found = {name: held(model, REDS, DRAWS, settings.seed, store) for name, model in models.items()}
     rows: list[dict[str, Any]] = []
     for name, cells in found.items():

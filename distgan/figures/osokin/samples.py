@@ -27,7 +27,7 @@ def samples(asked: Asked) -> Iterator[Drawn | LeftOut]:
     """A block of real cells and one for each model, a line for each protein."""
     settings = asked.settings
     store = PatchStore.open(Path(settings.real))
-    models = {name: asked.model(address) for name, address in settings.models.items()}
+    models = asked.models(settings.models)
     first = next(iter(models.values()))
     of = np.asarray([str(value) for value in column_values(store.obs, settings.column)])
     held_out = held_out_rows(first, store, None)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from distgan.figures.wang.networks import WAYS, Compared, Network, compared
+from distgan.metrics.tsne import tsne
 from distgan.networks.rosette import Critic
 from distgan.plots.figure_look import SCRATCH, TRANSFER, figure, mosaic, picture, tidy
 from distgan.plots.figure_set import Asked, Drawn
@@ -107,7 +108,8 @@ def dense_weights(asked: Asked) -> Iterator[Drawn]:
     rows = []
     for axis, one in zip(axes.flat, found.each, strict=True):
         weights = _dense(one.network)
-        points, near, chance = tsne(weights), nearest(weights), nearest(_mixed(weights))
+        points = tsne(weights.astype(np.float32), metric="cosine")
+        near, chance = nearest(weights), nearest(_mixed(weights))
         pull = _pull(one, found.positive_number)
         _map(axis, points, pull, f"{one.title}\nnearest {np.median(near):.2f}, mixed {np.median(chance):.2f}")
         rows += [
@@ -133,15 +135,6 @@ def dense_weights(asked: Asked) -> Iterator[Drawn]:
         rows,
         found.sources,
     )
-
-
-def tsne(weights: Floats) -> Floats:
-    """N D -> N 2 (van der Maaten and Hinton 2008), from principal components; the same of equal weights."""
-    from sklearn.manifold import TSNE
-
-    few = min(30.0, (len(weights) - 1) / 3)
-    apart = TSNE(perplexity=few, metric="cosine", init="pca", learning_rate="auto", random_state=0, n_jobs=1)
-    return np.asarray(apart.fit_transform(weights.astype(np.float32)))
 
 
 def nearest(weights: Floats) -> Floats:
