@@ -31,7 +31,9 @@ LOST = "lost.jsonl"
 def fit(config: AnyRun, home: Home, name: str, settings: dict[str, Any]) -> None:
     """Run the workers to the end, on Ray.  settings: of `worker`.  Raises what Ray raises."""
     import ray.train
-    from ray.train.torch import TorchConfig, TorchTrainer
+    from ray.train.torch import TorchTrainer
+
+    from cluster.group import GroupConfig
 
     needs = {"CPU": config.run.cpus_per_worker}
     if config.run.gpus_per_worker:
@@ -46,7 +48,7 @@ def fit(config: AnyRun, home: Home, name: str, settings: dict[str, Any]) -> None
             elastic_resize_monitor_interval_s=math.inf,  # a change while all is well would cost finished steps
         ),
         # NCCL wants a whole GPU of its own for each worker.
-        torch_config=TorchConfig("nccl" if config.run.gpus_per_worker >= 1 else "gloo", timeout_s=600),
+        torch_config=GroupConfig("nccl" if config.run.gpus_per_worker >= 1 else "gloo", timeout_s=600),
         run_config=ray.train.RunConfig(
             name=name,
             storage_path=str(home.ray),

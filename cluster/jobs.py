@@ -208,7 +208,8 @@ class Jobs:
             raise ServiceError(
                 f"no Ray cluster takes jobs at {self.address}",
                 text,
-                "Set RAY_ADDRESS to that of its dashboard, such as http://127.0.0.1:8265; its head needs ray[default]",
+                "Set RAY_ADDRESS to that of its dashboard, such as http://127.0.0.1:8265; its head needs ray[default]. "
+                "Where no agent is available, another Ray there has its port: ray start --dashboard-agent-listen-port",
             ) from None
 
 

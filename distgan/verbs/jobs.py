@@ -38,9 +38,9 @@ def jobs_show(options: argparse.Namespace) -> Result:
     from distgan.monitoring.terminal import report
 
     jobs = _jobs()
-    found = vars(jobs.job(options.id)) | {"run": jobs.run_of(Home.here(), options.id)}
-    say(report(found))
-    return found
+    job, run = jobs.job(options.id), jobs.run_of(Home.here(), options.id)
+    say(report(vars(job) | {"began": _at(job.began), "ended": _at(job.ended), "run": run}))
+    return vars(job) | {"run": run}
 
 
 def jobs_logs(options: argparse.Namespace) -> Result:

@@ -67,30 +67,6 @@ def test_the_address_of_a_dashboard_is_told_from_that_of_a_head(recipe: Path, ho
     assert "distgan submit" in refused.value.do
 
 
-LISTENING = """
-import sys
-from pathlib import Path
-import psutil
-from cluster.home import Home
-from cluster.session import joined
-with joined("", Home(Path(sys.argv[1])), 1):
-    import ray
-    assert ray.get(ray.remote(lambda: 1).remote()) == 1
-    me = psutil.Process()
-    found = [one for child in [me, *me.children(recursive=True)] for one in child.net_connections()]
-    print(*{one.laddr.ip for one in found if one.status == "LISTEN"})
-"""
-
-
-@pytest.mark.cluster
-def test_ray_on_this_machine_listens_on_loopback_alone(home: Home) -> None:
-    done = subprocess.run([sys.executable, "-c", LISTENING, home.path], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    found = set(done.stdout.split())
-    assert found
-    assert all(address.removeprefix("::ffff:") in ("127.0.0.1", "::1") for address in found), found
-
-
 def test_nobody_at_the_address_is_said_in_seconds(recipe: Path, home: Home) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -68,6 +68,13 @@ def ray_workers(process: "subprocess.Popen[str]") -> list[psutil.Process]:
     return [one for one in found if "RayTrainWorker" in " ".join(one.cmdline())]
 
 
+def listening(process: "subprocess.Popen[str]") -> set[str]:
+    """The addresses at which a driver or anything below it listens."""
+    driver = psutil.Process(process.pid)
+    found = [one for child in [driver, *driver.children(recursive=True)] for one in child.net_connections()]
+    return {one.laddr.ip.removeprefix("::ffff:") for one in found if one.status == psutil.CONN_LISTEN}
+
+
 def committed(home: Home) -> int:
     return Checkpoints(home.run("tiny") / "checkpoints", 2).committed_images()
 
@@ -80,6 +87,7 @@ def points(home: Home, run_id: str, key: str) -> list[int]:
 def test_a_killed_worker_is_replaced_and_the_end_is_the_same(recipe: Path, home: Home, golden: str) -> None:
     process = start(recipe)
     wait_for(lambda: committed(home) >= 320, process)
+    assert {"127.0.0.1"} <= listening(process) <= {"127.0.0.1", "::1"}, "nobody else on the network is to reach it"
     victim = ray_workers(process)[0]
     victim.kill()
     result = finish(process)
