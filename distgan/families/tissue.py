@@ -133,9 +133,12 @@ class Tissue(Method):
             return network(images).float()
 
 
-def unequal(*critics: str) -> dict[str, Any]:
-    """`[optimizer]` of small runs: generators are fast and critics slow, who win soon against narrow generators."""
-    return {**SCHEDULE, "lr": 4e-4, "hold": 0.5, **{critic: {"lr": 1e-4} for critic in critics}}
+def unequal(**critics: float) -> dict[str, Any]:
+    """`[optimizer]` of small runs: generators are fast and critics slow, who win soon against narrow generators.
+
+    critics: the rate of each.
+    """
+    return {**SCHEDULE, "lr": 4e-4, "hold": 0.5, **{critic: {"lr": rate} for critic, rate in critics.items()}}
 
 
 def noise_shape(table: Translator, height: int, width: int) -> tuple[int, int, int]:

@@ -23,10 +23,10 @@ STAGE_1: Mapping[str, Any] = {
 }
 """The published code's first stage; its 200 epochs of 10 sections are 2,000 images."""
 SMALL: Mapping[str, Any] = {
-    "run": {"batch_size": 2},
+    "run": {"batch_size": 4},
     "augment": AUGMENT,
-    "method": {"generator": {"width": 16, "depth": 4}, "critic": {"width": 16}},
-    "optimizer": unequal("critic"),
+    "method": {"generator": {"depth": 4}, "critic": {"width": 16}},
+    "optimizer": unequal(critic=2e-4),
     "ema": {"half_life_images": 500},
 }
 DEFAULT: Mapping[str, Any] = {

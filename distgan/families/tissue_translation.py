@@ -43,7 +43,7 @@ RUN: Mapping[str, Any] = {**DEFAULT, "run": {"batch_size": 2}}
 SMALL: Mapping[str, Any] = {
     **RUN,
     "method": {**NARROW, "l1": 10.0},
-    "optimizer": unequal("pair_critic"),
+    "optimizer": unequal(pair_critic=1e-4),
 }
 
 

@@ -83,7 +83,7 @@ class Dsgan(Sgan):
     averaged = ("label_generator", "translator", "reader")
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "default": DEFAULT,
-        "small": {**RUN, "method": _NARROW, "optimizer": unequal("label_critic", "pair_critic")},
+        "small": {**RUN, "method": _NARROW, "optimizer": unequal(label_critic=2e-4, pair_critic=1e-4)},
         "paper": {**STAGE_2, "method": _PUBLISHED},
     }
 

@@ -38,7 +38,7 @@ class LabelCompletion(TranslationGan):
     Config = LabelCompletionConfig
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "default": DEFAULT,
-        "small": {**RUN, "method": NARROW, "optimizer": unequal("pair_critic")},
+        "small": {**RUN, "method": NARROW, "optimizer": unequal(pair_critic=1e-4)},
         "paper": {**STAGE_2, "method": {"pair_critic": _CRITIC}},
         "unet": {**STAGE_2, "method": {"pair_critic": _CRITIC, "translator": {"kind": "unet"}}},
     }

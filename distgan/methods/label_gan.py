@@ -3,7 +3,7 @@
 Presets:
     paper        the published code: FCGAN at half resolution
     default      it with all its losses weighted (eq. 7), a moving average
-    small        that at half the width, for two cores
+    small        that with narrower critics and a generator one halving less deep, for two cores
     vector       not fully convolutional: it begins with a vector, for images of 128 pixels at depth 5
     small_field  one discriminator, of patches of 70 x 70
     large_field  one discriminator, of patches of 286 x 286

@@ -34,7 +34,7 @@ from distgan.networks.patch_discriminator import MultiScaleDiscriminator
 
 _LABELS: Mapping[str, Any] = {"label_reduction": 2, "label_critic": {"weighted": False}}
 _FIRST, _SECOND = {**SCHEDULE, "hold": 0.5}, {**SCHEDULE, "hold": 0.75}
-NARROW_LABELS: Mapping[str, Any] = {"label_generator": {"width": 16, "depth": 4}, "label_critic": {"width": 16}}
+NARROW_LABELS: Mapping[str, Any] = {"label_generator": {"depth": 4}, "label_critic": {"width": 16}}
 
 
 class SganConfig(TranslationConfig):
@@ -56,7 +56,7 @@ class Sgan(TranslationGan):
         "small": {
             **RUN,
             "method": {**NARROW, **NARROW_LABELS, "l1": 10.0},
-            "optimizer": unequal("label_critic", "pair_critic"),
+            "optimizer": unequal(label_critic=2e-4, pair_critic=1e-4),
         },
         "paper": {
             **STAGE_2,

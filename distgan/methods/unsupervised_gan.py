@@ -5,7 +5,7 @@ That network learns along, from real images; `[init] reader = ...` lets it begin
 Presets:
     paper    the published code
     default  it with all its losses weighted (eq. 7), a moving average
-    small    that at half the width, for two cores
+    small    that with narrower critics and a generator one halving less deep, for two cores
 """
 
 from collections.abc import Mapping
