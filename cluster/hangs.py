@@ -38,13 +38,15 @@ CPU = torch.device("cpu")
 class Standing:
     """Where a worker is.  overdue: it should have moved by now, and is at nothing that may take long.
 
-    what: the same in words.  busy: share of the last minute, 0 to 1, in which it computed a step and did not wait.
+    what: the same in words.  chore: that alone which is no step.  busy: share of the last minute, 0 to 1, in which it
+    computed a step and did not wait.
     gpu: figures of its device, by name.
     """
 
     moves: int
     overdue: bool
     what: str = ""
+    chore: str = ""
     busy: float = 0.0
     gpu: dict[str, float] = field(default_factory=dict)
 
@@ -76,7 +78,7 @@ class HangWatch:
         overdue = self.still >= max(HANGS_SECONDS, TIMES_THE_SLOWEST * self.slowest)
         self.busy += ((hurried and not waits) - self.busy) * -math.expm1(-seconds / BUSY_SECONDS)
         what = f"has not moved for {self.still:.0f} s: {activity.what}" if overdue else activity.what
-        self._tell(Standing(moves, overdue, what, self.busy, self.gpu.metrics()))
+        self._tell(Standing(moves, overdue, what, activity.chore, self.busy, self.gpu.metrics()))
         return overdue and self._is_the_last()
 
     def end(self) -> None:

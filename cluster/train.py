@@ -18,7 +18,7 @@ from cluster.ownership import owned, stopping_at_signals
 from cluster.registry import Version, register, with_models
 from cluster.session import package_folders, session
 from cluster.tracking import Delivery
-from cluster.workers import Stragglers
+from cluster.workers import Crew
 from distgan.config.run_config import AnyRun, config_from_tables
 from distgan.data.batches import choose, open_store
 from distgan.engine.checkpoint import Checkpoints
@@ -30,7 +30,7 @@ from distgan.monitoring.tracking import RECIPE, Latest, final_metrics
 from storage.errors import InterruptedRun, RecipeError, ServiceError, error_from_dict
 
 LOGGER = logging.getLogger(__name__)
-Watch = Callable[[int, dict[str, float]], None]
+Watch = Callable[[int, dict[str, float], str], None]
 """Called about twice a second with the images seen and the latest metrics."""
 
 
@@ -168,14 +168,16 @@ def _fit(config: AnyRun, home: Home, folder: Path, delivery: Delivery, watch: Wa
     thread = threading.Thread(target=ray_fit, daemon=True)
     latest = Latest(folder)
     gone = Follower(folder / LOST, old=False)
-    warned, slow = NewWarnings(folder, config.run.most_workers), Stragglers(folder)
+    warned, crew = NewWarnings(folder, config.run.most_workers), Crew(folder)
     thread.start()
     while thread.is_alive():
         delivery.try_deliver()
-        watch(*latest.read())
+        slow = crew.look()
+        seen, metrics = latest.read()
+        watch(max(seen, crew.images_seen), metrics, crew.chore)
         for lost in lost_workers(gone):
             LOGGER.warning("%s; the workers begin again from the last checkpoint", lost)
-        for told in (*warned.read(), *slow.new()):
+        for told in (*warned.read(), *slow):
             LOGGER.warning("%s", told)
         thread.join(0.5)
     for warning in warned.read():
@@ -188,7 +190,7 @@ def _fit(config: AnyRun, home: Home, folder: Path, delivery: Delivery, watch: Wa
         raise error_from_dict(fields)
     if errors:
         raise _ray_failed(folder, errors[0]) from errors[0]
-    watch(*latest.read())
+    watch(*latest.read(), "")
 
 
 def _ray_failed(folder: Path, error: BaseException) -> InterruptedRun | ServiceError:

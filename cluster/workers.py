@@ -13,6 +13,7 @@ from distgan.monitoring.pulse import PULSES, last_pulse
 
 SILENT_SECONDS = 15.0
 """Each tells about once a second; who is silent for longer is suspended, cut off, or dead."""
+LOOK_EVERY_SECONDS = 0.9
 STRAGGLES = 1.5
 """A straggler computes so many times as long as the others, who wait for it meanwhile."""
 BUSY_ENOUGH = 0.3
@@ -61,19 +62,31 @@ def workers(folder: Path) -> list[WorkerNow]:
     return found
 
 
-class Stragglers:
-    """Names each straggler of a run once."""
+class Crew:
+    """All workers of a run, for its driver, who may ask often: it looks at most for a fiftieth of the time.
+
+    images_seen: as the slowest told.  chore: what the first does outside the steps; nothing while it trains.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.images_seen, self.chore = 0, ""
         self.told: set[int] = set()
+        self.next_look = 0.0
 
-    def new(self) -> list[str]:
-        """Those since the last call, a sentence each."""
-        found = [one for one in workers(self.folder) if one.straggles and one.rank not in self.told]
-        self.told |= {one.rank for one in found}
+    def look(self) -> list[str]:
+        """See where they are.  Returns stragglers not yet named, a sentence each."""
+        began = time.monotonic()
+        if began < self.next_look:
+            return []
+        found = workers(self.folder)
+        self.images_seen = min((one.images_seen for one in found), default=0)
+        self.chore = found[0].standing.chore if found else ""
+        slow = [one for one in found if one.straggles and one.rank not in self.told]
+        self.told |= {one.rank for one in slow}
+        self.next_look = time.monotonic() + max(LOOK_EVERY_SECONDS, 50 * (time.monotonic() - began))
         return [
             f"worker {one.rank} on {one.node} (process {one.pid}) is slow: it computes "
             f"{one.standing.busy:.0%} of the time, and the others wait for it"
-            for one in found
+            for one in slow
         ]

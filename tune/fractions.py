@@ -107,7 +107,7 @@ def trained(folder: Path, plan: Plan, home: Home, slots: int, execute: Execute) 
 
         def look() -> None:
             found = read_results(folder, list(images))
-            show(sum(images[name] for name in found), {}, 0)
+            show(sum(images[name] for name in found), {}, 0, "")
             delivery.try_deliver(found)
 
         _watched(folder, lambda: execute(lambda pack: train_pack(folder, packs[pack]), len(packs), slots), look)

@@ -126,7 +126,8 @@ class Worker:
         worker._resume(feed.device, strict=strict, other_recipe=other_recipe)
         pulse.beat(trainer.images_seen)
         if group.leads:
-            worker.record = Record.start(task, feed, trainer.images_seen, worker.best)
+            with group.activity.doing("prepares what it measures by"):
+                worker.record = Record.start(task, feed, trainer.images_seen, worker.best)
         return worker
 
     def train(self) -> None:
@@ -134,7 +135,8 @@ class Worker:
         try:
             if not self.trainer.done and not self._out_of_patience():
                 if self.record and not self.trainer.images_seen:
-                    self.record.begin(self.trainer)
+                    with self.group.activity.doing("evaluates what it begins with"):
+                        self.record.begin(self.trainer)
                 self.trainer.fit(self.after_step)
         finally:
             self.checkpoints.wait()
@@ -170,7 +172,8 @@ class Worker:
         if logging_now and self.record:
             self.record.log(trainer, terms)
         if evaluating and self.record:
-            self.record.evaluate(trainer)
+            with self.group.activity.doing("evaluates"):
+                self.record.evaluate(trainer)
         verdict = self._verdict() if logging_now or evaluating else ""
         if committing or verdict:
             self._commit()
@@ -205,7 +208,8 @@ class Worker:
 
     def _commit(self) -> None:
         """Copy the state, and let it be checked and written while training goes on."""
-        with self.record.pausing() if self.record else nullcontext():
+        pausing = self.record.pausing() if self.record else nullcontext()
+        with pausing, self.group.activity.doing("writes a checkpoint"):
             self.checkpoints.wait()  # so that its copy of the state can take the next
             state = self.copy = self.trainer.collect_on_first(self.copy)
             if self.record is not None and state is not None:

@@ -9,9 +9,10 @@ class Activity:
 
     moves: how many beginnings and ends of steps and of collectives there were. They are the same on every
         rank, so those with the fewest moves are the ones that the others wait for.
-    hurried: it is in a step, and so should move soon; else it starts, evaluates, compiles or writes.
+    hurried: it is in a step, and so should move soon; else it is at something that may take long.
     waits: it is in a collective.
     turn: which of the method's it took last.
+    chore: what it is at that may take long, in words; "" in most steps, and between them.
     """
 
     def __init__(self) -> None:
@@ -19,6 +20,7 @@ class Activity:
         self.hurried = False
         self.waits = False
         self.turn = ""
+        self.chore = "starts"
 
     @property
     def what(self) -> str:
@@ -26,16 +28,25 @@ class Activity:
         turn = f" turn {self.turn}" if self.turn else " its first turn"
         if self.waits:
             return f"waits for the others, in{turn}" if self.hurried else "waits for the others"
-        return f"computes{turn}" if self.hurried else "starts, compiles, evaluates or writes"
+        return f"computes{turn}" if self.hurried else self.chore or "is between two steps"
 
     @contextlib.contextmanager
-    def step(self, *, hurried: bool) -> Iterator[None]:
-        """Around a step of training."""
-        self.moves, self.hurried = self.moves + 1, hurried
+    def doing(self, chore: str) -> Iterator[None]:
+        """Around what may take long and is no step."""
+        before, self.chore = self.chore, chore
         try:
             yield
         finally:
-            self.moves, self.hurried = self.moves + 1, False
+            self.chore = before
+
+    @contextlib.contextmanager
+    def step(self, *, hurried: bool) -> Iterator[None]:
+        """Around a step of training.  hurried: not one of the first, which compile."""
+        self.moves, self.hurried, self.chore = self.moves + 1, hurried, "" if hurried else "takes its first steps"
+        try:
+            yield
+        finally:
+            self.moves, self.hurried, self.chore = self.moves + 1, False, ""
 
     @contextlib.contextmanager
     def collective(self) -> Iterator[None]:

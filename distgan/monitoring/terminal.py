@@ -59,8 +59,8 @@ class _Lines:
             say(f"{self.title}: {done:,} of {total:,}")
 
 
-Show = Callable[[int, Mapping[str, float], int], None]
-"""Told again and again: images seen, the latest metrics, images seen by the last checkpoint."""
+Show = Callable[[int, Mapping[str, float], int, str], None]
+"""Told again and again: images seen, the latest metrics, images seen by the last checkpoint, and what is no step."""
 
 
 @contextlib.contextmanager
@@ -94,10 +94,10 @@ class _Training:
         self.seconds_left: float | None = None
         self.found: set[str] = set()
 
-    def __call__(self, seen: int, metrics: Mapping[str, float], checkpoint: int) -> None:
+    def __call__(self, seen: int, metrics: Mapping[str, float], checkpoint: int, chore: str) -> None:
         if seen != self.seen:
             self.seen, self.seconds_left = seen, self._left(seen)
-        self.show(seen, training_line(seen, self.images, metrics, checkpoint, self.seconds_left))
+        self.show(seen, training_line(seen, self.images, metrics, checkpoint, self.seconds_left, chore))
         found = {name for name, value in metrics.items() if name.startswith("watch/") and value}
         for name in sorted(found - self.found):
             finding = name.removeprefix("watch/")
@@ -127,13 +127,14 @@ class _RareLines:
 
 
 def training_line(
-    seen: int, images: int, metrics: Mapping[str, float], checkpoint: int, seconds_left: float | None
+    seen: int, images: int, metrics: Mapping[str, float], checkpoint: int, seconds_left: float | None, chore: str = ""
 ) -> str:
     """How far a run is, for people.
 
-    checkpoint: images seen by the last one, 0 if there is none.  seconds_left: None if nobody knows yet.
+    checkpoint: images seen by the last one, 0 if there is none.  seconds_left: None if nobody knows yet.  chore: what
+    the workers are at if they take no steps.
     """
-    parts = [f"{seen:,} of {images:,} images"]
+    parts = [f"{seen:,} of {images:,} images", *([chore] if chore else [])]
     if "images_per_second" in metrics:
         parts.append(f"{metrics['images_per_second']:,.0f} images/s")
     if seconds_left is not None:

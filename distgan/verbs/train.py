@@ -40,7 +40,7 @@ def train(options: argparse.Namespace) -> Result:
             home,
             resume=options.resume,
             strict=options.strict,
-            watch=lambda seen, metrics: show(seen, metrics, kept.committed_images()),
+            watch=lambda seen, metrics, chore: show(seen, metrics, kept.committed_images(), chore),
         )
     say(f"picture: {outcome.picture}\nrun:     {outcome.folder}\nmodel:   {outcome.model.address}")
     return {

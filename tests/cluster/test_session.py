@@ -63,7 +63,7 @@ def test_to_join_a_cluster_rays_own_token_is_taken_if_only_its_owner_can_read_it
 def test_the_address_of_a_dashboard_is_told_from_that_of_a_head(recipe: Path, home: Home) -> None:
     config = read_config(recipe, ["cluster.address=http://127.0.0.1:8265"])
     with pytest.raises(ServiceError, match="no address to join") as refused:
-        train(config, home, resume=False, watch=lambda seen, metrics: None)
+        train(config, home, resume=False, watch=lambda seen, metrics, chore: None)
     assert "distgan submit" in refused.value.do
 
 
@@ -74,7 +74,7 @@ def test_nobody_at_the_address_is_said_in_seconds(recipe: Path, home: Home) -> N
     config = read_config(recipe, [f"cluster.address={address}"])
     for _ in range(2):  # what could not begin is not in the way of the next attempt
         with pytest.raises(ServiceError, match=f"no Ray cluster answers at {address}"):
-            train(config, home, resume=False, watch=lambda seen, metrics: None)
+            train(config, home, resume=False, watch=lambda seen, metrics, chore: None)
 
 
 @pytest.mark.cluster
@@ -90,7 +90,7 @@ def test_more_than_there_is_gets_refused_before_anything_is_written(
 ) -> None:
     config = read_config(recipe, overrides)
     with pytest.raises(ServiceError, match=wrong) as refused:
-        train(config, home, resume=False, watch=lambda seen, metrics: None)
+        train(config, home, resume=False, watch=lambda seen, metrics, chore: None)
     assert re.match(found, refused.value.found)
     assert not home.run("tiny").exists()
     assert not list(home.path.glob("mlflow*"))
@@ -99,7 +99,7 @@ def test_more_than_there_is_gets_refused_before_anything_is_written(
 def test_a_store_that_is_not_there_is_said_before_ray_starts(recipe: Path, home: Home) -> None:
     config = read_config(recipe, ["data.store=nowhere.zarr"])
     with pytest.raises(FileNotFoundError, match=r"nowhere\.zarr"):
-        train(config, home, resume=False, watch=lambda seen, metrics: None)
+        train(config, home, resume=False, watch=lambda seen, metrics, chore: None)
     assert not home.run("tiny").exists(), "a run that could not begin is not in the way of the next"
 
 

@@ -14,7 +14,7 @@ from cluster.home import Home
 from cluster.jobs import Job, Jobs
 from cluster.ownership import owned
 from cluster.runs import show
-from cluster.workers import SILENT_SECONDS, Stragglers, workers
+from cluster.workers import SILENT_SECONDS, Crew, workers
 from distgan.engine.distributed import Group
 from distgan.monitoring.pulse import PULSES
 from storage.errors import MissingError, RecipeError
@@ -51,13 +51,28 @@ def test_each_says_what_it_does_and_in_which_turn(tmp_path: Path) -> None:
             watch.look(1.0)
     found = workers(tmp_path)
     assert [one.what for one in found] == [
-        "starts, compiles, evaluates or writes",
+        "is between two steps",
         "waits for the others, in turn critic",
         "computes turn critic",
     ]
     assert [(one.rank, one.node, one.pid, one.images_seen) for one in found] == [
         (rank, f"node-{rank}", 100 + rank, 32) for rank in range(3)
     ]
+
+
+def test_the_driver_is_told_what_takes_long_and_how_far_the_slowest_is(tmp_path: Path) -> None:
+    first, _ = trained(tmp_path, [5, 5])
+    crew = Crew(tmp_path)
+    crew.look()
+    assert (crew.images_seen, crew.chore) == (32, "")
+    (tmp_path / PULSES / "1.json").write_text(json.dumps({"node": "", "pid": 0, "images_seen": 16}))
+    with first.group.activity.doing("evaluates"):
+        first.look(1.0)
+        crew.next_look = 0.0
+        crew.look()
+    assert (crew.images_seen, crew.chore) == (16, "evaluates")
+    first.look(1.0)
+    assert workers(tmp_path)[0].what == "is between two steps"
 
 
 def test_who_hangs_and_who_is_silent_is_told(tmp_path: Path) -> None:
@@ -78,11 +93,13 @@ def test_who_hangs_and_who_is_silent_is_told(tmp_path: Path) -> None:
 def test_who_computes_while_the_others_wait_is_named_once(tmp_path: Path, computing: list[int], slow: set[int]) -> None:
     trained(tmp_path, computing)
     assert {one.rank for one in workers(tmp_path) if one.straggles} == slow
-    stragglers = Stragglers(tmp_path)
-    said = stragglers.new()
+    crew = Crew(tmp_path)
+    said = crew.look()
     assert [text.split(" (")[0] for text in said] == [f"worker {rank} on node-{rank}" for rank in slow]
     assert all("% of the time, and the others wait for it" in text for text in said)
-    assert stragglers.new() == []
+    assert crew.look() == [], "it looks no more often than it must"
+    crew.next_look = 0.0
+    assert crew.look() == []
 
 
 def test_an_evaluation_of_the_first_makes_nobody_a_straggler(tmp_path: Path) -> None:

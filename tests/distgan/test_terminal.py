@@ -90,6 +90,7 @@ METRICS = {"images_per_second": 1234.4, "loss/distance": -3.25, "kid": 0.0125}
 
 def test_a_line_of_a_run_says_what_is_known_and_no_more() -> None:
     assert terminal.training_line(0, 96_000, {}, 0, None) == "0 of 96,000 images"
+    assert terminal.training_line(0, 96_000, {}, 0, None, "evaluates") == "0 of 96,000 images, evaluates"
     assert terminal.training_line(12_800, 96_000, METRICS, 9600, 67.4) == (
         "12,800 of 96,000 images, 1,234 images/s, 0:01:07 left, distance -3.25, KID 0.0125, checkpoint at 9,600"
     )
@@ -109,7 +110,7 @@ def test_lines_come_ever_more_rarely(clock: list[float], capsys: pytest.CaptureF
     with terminal.training_progress("demo", 10**6) as show:
         for second in range(20_000):
             clock[0] = 100 + second / 2
-            show(second, {}, 0)
+            show(second, {}, 0, "")
             told += [second / 2] * len(capsys.readouterr().err.splitlines())
     pauses = [after - before for before, after in zip([0, *told], told, strict=False)]
     assert pauses[0] == 10
@@ -122,7 +123,7 @@ def test_the_time_left_is_that_of_what_was_done_here(clock: list[float], capsys:
     with terminal.training_progress("demo", 1000) as show:
         for seen, seconds in ((0, 100), (500, 100), (600, 100), (600, 100), (550, 100), (650, 100)):
             clock[0] += seconds
-            show(seen, {}, 0)
+            show(seen, {}, 0, "")
     told = capsys.readouterr().err.splitlines()
     assert told == [
         "demo: 0 of 1,000 images",
@@ -137,7 +138,7 @@ def test_the_time_left_is_that_of_what_was_done_here(clock: list[float], capsys:
 def test_a_finding_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
     with terminal.training_progress("demo", 1000) as show:
         for value in (0.0, 1.0, 1.0, 0.0, 1.0):
-            show(500, {"watch/collapse": value}, 0)
+            show(500, {"watch/collapse": value}, 0, "")
     (line,) = capsys.readouterr().err.splitlines()
     assert line == f"collapse at 500 images: {terminal.MEANING['collapse']}"
 
@@ -150,7 +151,7 @@ def test_on_a_terminal_it_is_one_line_however_narrow(
     monkeypatch.setenv("TERM", "dumb")
     with terminal.training_progress("demo [x]", 1000) as show:
         for seen in (100, 500, 1000):
-            show(seen, METRICS, 0)
+            show(seen, METRICS, 0, "")
     (line,) = filter(None, capsys.readouterr().err.splitlines())
     assert line.startswith("demo [x] ")
     assert "1,000 of 1,000" in line
