@@ -14,7 +14,7 @@ check: install
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -m "not benchmark and not cluster" -n 2 --dist loadfile
+	$(BIN)/pytest -m "not benchmark and not cluster" -n 2 --dist loadfile --no-loadscope-reorder
 	$(BIN)/pytest -m "cluster and not slow and not benchmark"
 
 chaos: install # on Ray: killed searches, hung workers, kill after kill. Before a release, and where cluster/ or tune/ changed

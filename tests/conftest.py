@@ -35,6 +35,12 @@ def describe(file: str) -> dict[str, str | int]:
     return {"embryo": embryo, "time": int(time)}
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests come first, so that of two processes none ends with one while the other has none left."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture(scope="session")
 def one_token(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Ray reads its token once in the life of a process; so the tests that start it share one."""

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.measure import label, regionprops
+from skimage.morphology import disk
 
 Mask = NDArray[np.bool_]
 """H W."""
@@ -28,17 +29,28 @@ def edited(
     concave: Concave = "drop",
     solidity: float = SOLIDITY,
     smallest: int = SMALLEST,
+    closing: int = 0,
 ) -> dict[str, Mask]:
     """The label images of one plane, edited; those of other names, and a structure that is not there, stay as they are.
 
-    concave, solidity: as of `convex`.  smallest: as of `continuous`; 0 leaves membranes as they are.
+    concave, solidity: as of `convex`.  smallest: as of `continuous`; 0 leaves membranes as they are.  closing: as of
+    `closed`, which comes first.
     """
     found = dict(labels)
     if membranes in found and smallest:
-        found[membranes] = continuous(found[membranes], smallest)
+        found[membranes] = continuous(closed(found[membranes], closing), smallest)
     if mitochondria in found and concave != "keep":
         found[mitochondria] = convex(found[mitochondria], solidity, concave)
     return found
+
+
+def closed(membranes: Mask, closing: int) -> Mask:
+    """Membranes without the gaps and bays that no disc of that radius in pixels fits in; at the border, too."""
+    if not closing:
+        return membranes
+    around = np.pad(membranes, closing, mode="edge")
+    found: Mask = ndimage.binary_closing(around, disk(closing))[closing:-closing, closing:-closing]
+    return found | membranes
 
 
 def continuous(membranes: Mask, smallest: int = SMALLEST) -> Mask:

@@ -34,7 +34,7 @@ _NARROW: Mapping[str, Any] = {
     **NARROW,
     **NARROW_LABELS,
     "pair_critic": {"scales": [1, 2], "depths": [3, 3], "weights": [0.5, 0.4], "width": 16},
-    "reader": {"width": 16, "depth": 5},
+    "reader": {"width": 16, "depth": 5, "norm": "batch"},
 }
 
 

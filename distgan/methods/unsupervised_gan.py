@@ -18,7 +18,7 @@ from distgan.families.tissue_gan import SMALL, TissueGan, TissueGanConfig
 from distgan.families.tissue_sections import Reader
 from distgan.method import Sample, Step, Turn
 
-_SMALL_READER: Mapping[str, Any] = {"width": 16, "depth": 5}
+_SMALL_READER: Mapping[str, Any] = {"width": 16, "depth": 5, "norm": "batch"}
 
 
 class UnsupervisedGanConfig(TissueGanConfig):

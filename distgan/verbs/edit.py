@@ -16,13 +16,14 @@ def add(verbs: Verbs) -> None:
     parser.add_argument("--concave", choices=("drop", "hull", "keep"), default="drop", help="of mitochondria")
     parser.add_argument("--solidity", type=float, default=0.9, help="share of its hull that is not concave")
     parser.add_argument("--smallest", type=int, default=64, help="pixels of a cell; 0 leaves membranes as they are")
+    parser.add_argument("--closing", type=int, default=0, help="pixels: the radius at which membranes are closed first")
 
 
 def edit(options: argparse.Namespace) -> Result:
     """Drop membranes that part no cells, and concave mitochondria."""
     from distgan.inference.large import edit_plane
 
-    names = ("membranes", "mitochondria", "concave", "solidity", "smallest")
+    names = ("membranes", "mitochondria", "concave", "solidity", "smallest", "closing")
     changed = edit_plane(options.store, options.out, **{name: getattr(options, name) for name in names})
     told = ", ".join(f"{share:.1%} of {name}" for name, share in changed.items())
     say(f"changed {told}: {options.out}")

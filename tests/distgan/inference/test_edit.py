@@ -57,6 +57,17 @@ def test_a_wall_with_a_gap_parts_nothing(walls: Mask) -> None:
     assert kept[59:62, 62:].all()
 
 
+def test_gaps_are_closed_first_where_that_is_asked_for_and_wider_ones_are_not(walls: Mask) -> None:
+    broken = walls.copy()
+    broken[59:62, 25:27] = False
+    broken[90:110, 59:62] = False
+    assert not edited({"membranes": broken})["membranes"][59:62, :55].any()
+    kept = edited({"membranes": broken}, closing=2)["membranes"]
+    assert kept[60, :62].all()
+    assert not (kept & ~walls).any()
+    assert not kept[65:, 59:62].any()
+
+
 def test_a_hole_in_a_wall_is_no_cell() -> None:
     membranes = np.zeros((60, 60), np.bool_)
     membranes[20:40, 20:40] = True
