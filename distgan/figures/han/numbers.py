@@ -204,7 +204,7 @@ def gradients(asked: Asked) -> Iterator[Drawn | LeftOut]:
         seen, shares = [row["images_seen"] for row in own], [row["share"] for row in own]
         axis.plot(seen, shares, ".-", ms=3, lw=1, color=COLOURS[number % len(COLOURS)], label=name)
     axis.set_ylim(0, 1)
-    tidy(axis, "images seen", "slope along labels [share of the mean absolute slope]")
+    tidy(axis, "images seen", "slope along labels [share]")
     legend(drawn, axis)
     caption = "Near 1 the pair critic looks at the labels alone, and the image is taught nothing (eq. 5)."
     yield Drawn("gradients", "Figure 16: gradient along labels", caption, drawn, rows)
