@@ -73,7 +73,7 @@ class ConditionalBetaVae(CellMethod):
     least_channels: ClassVar[int] = 2
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "default": _DEFAULT,
-        "small": {**_DEFAULT, "method": {"width": 16, "depth": 4}},
+        "small": {"optimizer": {"lr": 1e-3}, "method": {"width": 16, "depth": 4}},
         "paper": {**_PAPER, "method": {"latent": 512}},
         "solid": {**_PAPER, "method": {"latent": 512, "width": 32}},
     }
