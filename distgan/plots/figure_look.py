@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 SCRATCH, TRANSFER = "#3b7dbf", "#2e9d62"
 """Blue from scratch, green from the critic, as in Wang et al."""
-COLOURS = (SCRATCH, TRANSFER, "#d1742f", "#8a5fb5", "#b5485d", "#6b6b6b")
+COLOURS = (SCRATCH, TRANSFER, "#d1742f", "#8a5fb5", "#b5485d", "#6b6b6b", "#2b9aa8", "#a8a02b", "#d98bb0", "#7a5230")
 """Of variants, in their order; there may be others than these two."""
 Floats = NDArray[np.floating[Any]]
 
@@ -66,6 +66,8 @@ def grouped(rows: Sequence[Mapping[str, Any]], *keys: str) -> dict[tuple[Any, ..
 
 
 def legend(drawn: Figure, axis: Axes) -> None:
-    """One for all axes, below them."""
+    """One for all axes, below them, in as many columns up to four as there is room for."""
     handles, labels = axis.get_legend_handles_labels()
-    drawn.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=7, frameon=False)
+    points = 30 + 4 * max(map(len, labels), default=0)  # of a column in letters of 7
+    columns = max(1, min(4, int(72 * drawn.get_figwidth() / points)))
+    drawn.legend(handles, labels, loc="outside lower center", ncols=columns, fontsize=7, frameon=False)
