@@ -35,6 +35,7 @@ def fit(config: AnyRun, home: Home, name: str, settings: dict[str, Any]) -> None
 
     from cluster.group import GroupConfig
 
+    backend = "nccl" if config.run.gpus_per_worker >= 1 else "gloo"  # NCCL wants a whole GPU of its own for each worker
     needs = {"CPU": config.run.cpus_per_worker}
     if config.run.gpus_per_worker:
         needs["GPU"] = config.run.gpus_per_worker
@@ -47,8 +48,7 @@ def fit(config: AnyRun, home: Home, name: str, settings: dict[str, Any]) -> None
             resources_per_worker=needs,
             elastic_resize_monitor_interval_s=math.inf,  # a change while all is well would cost finished steps
         ),
-        # NCCL wants a whole GPU of its own for each worker.
-        torch_config=GroupConfig("nccl" if config.run.gpus_per_worker >= 1 else "gloo", timeout_s=600),
+        torch_config=GroupConfig(backend, timeout_s=600, folder=str(home.ray / name)),
         run_config=ray.train.RunConfig(
             name=name,
             storage_path=str(home.ray),

@@ -31,7 +31,7 @@ from storage.errors import InterruptedRun, RecipeError, ServiceError, error_from
 
 LOGGER = logging.getLogger(__name__)
 Watch = Callable[[int, dict[str, float], str], None]
-"""Called about twice a second with the images seen and the latest metrics."""
+"""Called about twice a second with the images seen, the latest metrics, and what takes long where no step is taken."""
 
 
 @dataclass(frozen=True)

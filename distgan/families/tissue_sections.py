@@ -1,6 +1,7 @@
 """The tables inside `[method]` of the models of labelled tissue (Han et al. 2018): one for each of their networks."""
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -62,6 +63,10 @@ class Reader(Section):
     def network(self, channels: int, labels: int) -> UNet:
         """The network from so many channels to so many labels."""
         return UNet(channels, labels, self.width, self.depth, self.norm)
+
+
+SMALL_READER: Mapping[str, Any] = {"width": 16, "depth": 5, "norm": "batch"}
+"""Of all presets `small`, so that by [init] the reader of one method fits another."""
 
 
 class Critic(Section):

@@ -19,7 +19,7 @@ from pydantic import Field
 from torch import Tensor
 
 from distgan.families.tissue import segmentation_loss, unequal
-from distgan.families.tissue_sections import Critic, Reader
+from distgan.families.tissue_sections import SMALL_READER, Critic, Reader
 from distgan.families.tissue_translation import DEFAULT, NARROW, RUN, STAGE_2, PairCritic
 from distgan.method import Sample, Step, Term, Turn
 from distgan.methods.sgan import NARROW_LABELS, Sgan, SganConfig
@@ -34,7 +34,7 @@ _NARROW: Mapping[str, Any] = {
     **NARROW,
     **NARROW_LABELS,
     "pair_critic": {"scales": [1, 2], "depths": [3, 3], "weights": [0.5, 0.4], "width": 16},
-    "reader": {"width": 16, "depth": 5, "norm": "batch"},
+    "reader": SMALL_READER,
 }
 
 

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from distgan.families.tissue import Tissue, segmentation_loss
-from distgan.families.tissue_sections import Reader, TissueConfig
+from distgan.families.tissue_sections import SMALL_READER, Reader, TissueConfig
 from distgan.method import Sample, Step, Turn
 
 _AUGMENT = {"flip": True, "quarter_turns": True, "gain": 0.2, "offset": 0.1}
@@ -35,7 +35,7 @@ class Segmentation(Tissue):
         "default": {"augment": _AUGMENT, "optimizer": _RATES, "evaluate": {"metrics": ["segmentation"]}},
         "small": {
             "augment": _AUGMENT,
-            "method": {"reader": {"width": 16, "depth": 5, "norm": "batch"}},
+            "method": {"reader": SMALL_READER},
             "optimizer": {**_RATES, "lr": 2e-3},
             "evaluate": {"metrics": ["segmentation"]},
         },

@@ -15,10 +15,8 @@ from torch import Tensor
 
 from distgan.families.tissue import segmentation_loss
 from distgan.families.tissue_gan import SMALL, TissueGan, TissueGanConfig
-from distgan.families.tissue_sections import Reader
+from distgan.families.tissue_sections import SMALL_READER, Reader
 from distgan.method import Sample, Step, Turn
-
-_SMALL_READER: Mapping[str, Any] = {"width": 16, "depth": 5, "norm": "batch"}
 
 
 class UnsupervisedGanConfig(TissueGanConfig):
@@ -35,7 +33,7 @@ class UnsupervisedGan(TissueGan):
     averaged = ("generator", "reader")
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         **TissueGan.presets,
-        "small": {**SMALL, "method": SMALL["method"] | {"reader": _SMALL_READER}},
+        "small": {**SMALL, "method": SMALL["method"] | {"reader": SMALL_READER}},
     }
 
     def __init__(self, config: UnsupervisedGanConfig, sample: Sample) -> None:
